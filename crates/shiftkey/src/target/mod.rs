@@ -1,0 +1,64 @@
+//! What to log in to. A [`Target`] is fully resolved: no template of the configuration is left but the database
+//! user's, which needs to know who asks.
+
+use std::{path::PathBuf, time::Duration};
+
+pub mod config;
+pub mod host;
+pub mod names;
+
+/// The warehouse's kind and name, which decide the issuing API.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum Warehouse {
+    /// A provisioned cluster, by identifier.
+    Cluster(String),
+    /// A host name that AWS maps to a cluster or workgroup through a custom domain association.
+    CustomDomain(String),
+    /// A serverless workgroup, by name.
+    Workgroup(String),
+}
+
+/// How the database user of a provisioned cluster is chosen.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum Mapping {
+    /// By AWS, from the IAM identity (`GetClusterCredentialsWithIAM`).
+    Iam,
+    /// By the caller (`GetClusterCredentials`).
+    #[default]
+    User,
+}
+
+/// What to log in to, and how.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Target {
+    /// As the user named it: `prod/analytics`, `cluster:analytics@us-east-1`, a host name.
+    pub label: String,
+    /// What it is.
+    pub warehouse: Warehouse,
+    /// AWS region; when absent, the identity's.
+    pub region: Option<String>,
+    /// AWS profile; when absent, the default chain.
+    pub profile: Option<String>,
+    /// Overrides AWS endpoints (all services), for private control planes and the sandbox.
+    pub endpoint_url: Option<String>,
+    /// Database to open. `dev` unless told otherwise.
+    pub database: String,
+    /// Database user: a literal, or holding `{session_name}` / `{user_name}`.
+    pub db_user: Option<String>,
+    /// Groups to join for the session, sorted and unique.
+    pub groups: Vec<String>,
+    /// Create the database user at login when missing.
+    pub auto_create: bool,
+    /// Lifetime to ask for: 900 s to 3600 s.
+    pub duration: Duration,
+    /// Who picks the database user.
+    pub mapping: Mapping,
+    /// Host to dial; when absent, AWS is asked.
+    pub host: Option<String>,
+    /// Port to dial; 5439 when only the host is given.
+    pub port: Option<u16>,
+    /// Name on the server's certificate when it differs from `host` (tunnels, load balancers).
+    pub server_name: Option<String>,
+    /// Trust anchors (PEM) instead of the system's.
+    pub ca_file: Option<PathBuf>,
+}
