@@ -26,6 +26,7 @@ pub mod error;
 pub mod identity;
 pub mod issue;
 pub mod policy;
+mod private_file;
 pub mod secret;
 mod shiftkey;
 pub mod target;

@@ -1,0 +1,334 @@
+//! Profiles that assume a role with an MFA code or for a chosen time. The Rust SDK ignores `mfa_serial` and
+//! `duration_seconds` in silence, so a chain of profiles that has either is walked here.
+//!
+//! Meaning of the keys: AWS CLI User Guide, "Using an IAM role in the AWS CLI".
+
+use std::{sync::Arc, time::Duration};
+
+use aws_config::{
+    Region, ecs::EcsCredentialsProvider, imds::credentials::ImdsCredentialsProvider, profile::{Profile, ProfileFileCredentialsProvider},
+    provider_config::ProviderConfig,
+};
+use aws_credential_types::{
+    Credentials,
+    provider::{ProvideCredentials, SharedCredentialsProvider, error::CredentialsError, future},
+};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+
+use super::{chain::Surroundings, profiles::{Profiles, digest}, session_store};
+use crate::error::{Error, ErrorKind, Result};
+
+/// One `AssumeRole` step, as a profile writes it down.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Step {
+    profile: String,
+    role_arn: String,
+    external_id: Option<String>,
+    session_name: Option<String>,
+    duration: Option<i32>,
+    mfa_serial: Option<String>,
+}
+
+/// Where a chain begins.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Source {
+    /// `credential_source`: `Environment`, `Ec2InstanceMetadata` or `EcsContainer`.
+    Ambient(String),
+    /// A profile that the SDK reads by itself.
+    Profile(String),
+}
+
+/// A chain of roles, first step first.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Chain {
+    source: Source,
+    steps: Vec<Step>,
+}
+
+/// How to reach STS before there is an SDK configuration.
+#[derive(Clone, Debug)]
+pub(super) struct Sts {
+    pub(super) http: SharedHttpClient,
+    pub(super) region: Option<String>,
+    pub(super) endpoint: Option<String>,
+}
+
+/// The chain of the selected profile, if a step of it has a key that the SDK would drop.
+pub(super) fn plan(profiles: &Profiles) -> Result<Option<Chain>> {
+    let mut steps = Vec::new();
+    let mut seen = vec![profiles.selected().to_owned()];
+    let source = loop {
+        let name = seen.last().expect("starts with one and only grows").clone();
+        let Some(profile) = profiles.get(&name) else {
+            return if steps.is_empty() { Ok(None) } else { Err(profiles.unknown(&name)) };
+        };
+        let Some(step) = Step::read(&name, profile)? else {
+            break Source::Profile(name);
+        };
+        steps.push(step);
+        match (profile.get("source_profile"), profile.get("credential_source")) {
+            (Some(next), _) if next == name => break Source::Profile(name),
+            (Some(next), _) if seen.iter().any(|known| known == next) => {
+                return Err(Error::config(format!("the AWS profiles {} name each other as source_profile", seen.join(", "))));
+            }
+            (Some(next), _) => seen.push(next.to_owned()),
+            (None, Some(ambient)) => break Source::Ambient(ambient.to_owned()),
+            (None, None) => {
+                return Err(Error::config(format!("the AWS profile '{name}' has role_arn but no source_profile or credential_source")));
+            }
+        }
+    };
+    steps.reverse();
+    let ours = steps.iter().any(|step| step.mfa_serial.is_some() || step.duration.is_some());
+    Ok(ours.then_some(Chain { source, steps }))
+}
+
+/// The provider of a planned chain.
+pub(super) fn provider(
+    surroundings: &Arc<Surroundings>,
+    chain: Chain,
+    profiles: &Profiles,
+    base: &ProviderConfig,
+    sts: Sts,
+) -> SharedCredentialsProvider {
+    let source = match &chain.source {
+        Source::Profile(name) if chain.steps.first().is_some_and(|step| step.profile == *name) => static_keys(profiles, name),
+        Source::Profile(name) => SharedCredentialsProvider::new(
+            ProfileFileCredentialsProvider::builder()
+                .configure(base)
+                .profile_files(profiles.files())
+                .profile_name(name)
+                .build(),
+        ),
+        Source::Ambient(kind) => ambient(surroundings, kind, base),
+    };
+    SharedCredentialsProvider::new(AssumedRoles { surroundings: Arc::clone(surroundings), source, steps: chain.steps, sts })
+}
+
+impl Step {
+    /// `None` when the profile assumes no role.
+    fn read(name: &str, profile: &Profile) -> Result<Option<Self>> {
+        let text = |key: &str| profile.get(key).filter(|value| !value.is_empty()).map(str::to_owned);
+        let Some(role_arn) = text("role_arn").filter(|_| text("web_identity_token_file").is_none()) else {
+            return Ok(None);
+        };
+        let duration = match text("duration_seconds") {
+            None => None,
+            Some(value) => match value.parse() {
+                Ok(seconds @ 900..=43200) => Some(seconds),
+                _ => {
+                    return Err(Error::config(format!(
+                        "duration_seconds of AWS profile '{name}' is '{value}', not a number from 900 to 43200"
+                    )));
+                }
+            },
+        };
+        Ok(Some(Self {
+            profile: name.to_owned(),
+            role_arn,
+            external_id: text("external_id"),
+            session_name: text("role_session_name"),
+            duration,
+            mfa_serial: text("mfa_serial"),
+        }))
+    }
+}
+
+/// Walks the chain whenever keys are asked for; the SDK's identity cache keeps the result in memory.
+#[derive(Debug)]
+struct AssumedRoles {
+    surroundings: Arc<Surroundings>,
+    source: SharedCredentialsProvider,
+    steps: Vec<Step>,
+    sts: Sts,
+}
+
+impl ProvideCredentials for AssumedRoles {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::new(self.walk())
+    }
+}
+
+impl AssumedRoles {
+    async fn walk(&self) -> Result<Credentials, CredentialsError> {
+        let mut keys = self.source.provide_credentials().await?;
+        for step in &self.steps {
+            keys = self.assume(step, keys).await.map_err(CredentialsError::provider_error)?;
+        }
+        Ok(keys)
+    }
+
+    /// One step: a session kept from an earlier run, or a call to STS. A session that cost a code is kept.
+    async fn assume(&self, step: &Step, keys: Credentials) -> Result<Credentials> {
+        let name = digest(&[
+            "assume-role",
+            keys.access_key_id(),
+            &step.role_arn,
+            step.external_id.as_deref().unwrap_or_default(),
+            step.session_name.as_deref().unwrap_or_default(),
+            step.mfa_serial.as_deref().unwrap_or_default(),
+            &step.duration.unwrap_or_default().to_string(),
+        ]);
+        let kept = step.mfa_serial.as_ref().and(self.surroundings.cache_dir.as_deref());
+        let now = self.surroundings.clock.now();
+        if let Some(dir) = kept && let Some(session) = session_store::read(dir, &name, now) {
+            return Ok(session);
+        }
+        let session = self.call(step, keys).await?;
+        if let Some(dir) = kept {
+            session_store::write(dir, &name, &session);
+        }
+        Ok(session)
+    }
+
+    async fn call(&self, step: &Step, keys: Credentials) -> Result<Credentials> {
+        let code = match &step.mfa_serial {
+            None => None,
+            Some(device) => Some(self.mfa_code(step, device)?),
+        };
+        let mut config = aws_sdk_sts::Config::builder()
+            .behavior_version(aws_config::BehaviorVersion::v2026_01_12())
+            .http_client(self.sts.http.clone())
+            .time_source(self.surroundings.time_source())
+            .credentials_provider(keys)
+            .region(Region::new(self.sts.region.clone().unwrap_or_else(|| "us-east-1".to_owned())));
+        config.set_endpoint_url(self.sts.endpoint.clone());
+        config.set_sleep_impl(aws_smithy_async::rt::sleep::default_async_sleep());
+        let since_epoch = self.surroundings.clock.now().duration_since(std::time::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let answer = aws_sdk_sts::Client::from_conf(config.build())
+            .assume_role()
+            .role_arn(&step.role_arn)
+            .role_session_name(step.session_name.clone().unwrap_or_else(|| format!("shiftkey-{}", since_epoch.as_secs())))
+            .set_external_id(step.external_id.clone())
+            .set_duration_seconds(step.duration)
+            .set_serial_number(step.mfa_serial.clone())
+            .set_token_code(code)
+            .send()
+            .await
+            .map_err(|error| self.explain(step, crate::issue::aws_error("sts:AssumeRole", error)))?;
+        let session = answer.credentials.ok_or_else(|| Error::new(ErrorKind::Unexpected, "sts:AssumeRole answered without keys"))?;
+        let expires = std::time::SystemTime::try_from(session.expiration).ok();
+        Ok(Credentials::new(session.access_key_id, session.secret_access_key, Some(session.session_token), expires, "shiftkey"))
+    }
+
+    fn mfa_code(&self, step: &Step, device: &str) -> Result<String> {
+        let prompt = self.surroundings.prompt.as_ref().ok_or_else(|| {
+            Error::new(ErrorKind::NoIdentity, format!("profile '{}' needs a code of the MFA device {device}", step.profile))
+                .with_hint("run `shiftkey whoami` once on a terminal to enter the code; the session is kept until it expires")
+        })?;
+        let code = prompt.mfa_code(device)?;
+        if code.len() == 6 && code.bytes().all(|byte| byte.is_ascii_digit()) {
+            Ok(code)
+        } else {
+            Err(Error::new(ErrorKind::NoIdentity, "an MFA code is six digits"))
+        }
+    }
+
+    fn explain(&self, step: &Step, error: Error) -> Error {
+        if error.kind() != ErrorKind::Denied {
+            return error;
+        }
+        let hint = match (&step.mfa_serial, &step.external_id) {
+            (Some(_), _) => "the code may be wrong or used already; otherwise the role's trust policy does not allow this caller",
+            (None, Some(_)) => "check external_id; otherwise the role's trust policy does not allow this caller",
+            (None, None) => "the role's trust policy does not allow this caller, or the caller lacks sts:AssumeRole on it",
+        };
+        Error::new(ErrorKind::Denied, format!("AWS denied {} to profile '{}'", step.role_arn, step.profile))
+            .with_hint(hint)
+            .with_source(error)
+    }
+}
+
+fn static_keys(profiles: &Profiles, name: &str) -> SharedCredentialsProvider {
+    let text = |key: &str| profiles.get(name).and_then(|profile| profile.get(key)).map(str::to_owned);
+    match (text("aws_access_key_id"), text("aws_secret_access_key")) {
+        (Some(id), Some(secret)) => {
+            SharedCredentialsProvider::new(Credentials::new(id, secret, text("aws_session_token"), None, "profile"))
+        }
+        _ => SharedCredentialsProvider::new(Nothing(format!("profile '{name}' is its own source_profile but holds no keys"))),
+    }
+}
+
+fn ambient(surroundings: &Surroundings, kind: &str, base: &ProviderConfig) -> SharedCredentialsProvider {
+    match kind {
+        "Ec2InstanceMetadata" => SharedCredentialsProvider::new(ImdsCredentialsProvider::builder().configure(base).build()),
+        "EcsContainer" => SharedCredentialsProvider::new(EcsCredentialsProvider::builder().configure(base).build()),
+        "Environment" => match surroundings.environment_keys() {
+            Some(keys) => SharedCredentialsProvider::new(keys),
+            None => SharedCredentialsProvider::new(Nothing("credential_source is Environment, but AWS_ACCESS_KEY_ID is not set".to_owned())),
+        },
+        other => SharedCredentialsProvider::new(Nothing(format!("credential_source '{other}' is not known"))),
+    }
+}
+
+/// A source that explains why it is empty, when it is asked.
+#[derive(Debug)]
+struct Nothing(String);
+
+impl ProvideCredentials for Nothing {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::ready(Err(CredentialsError::provider_error(Error::new(ErrorKind::NoIdentity, self.0.clone()))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::Env;
+
+    async fn planned(config: &str) -> Result<Option<Chain>> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config");
+        std::fs::write(&path, config).unwrap();
+        let env = Env {
+            vars: [("AWS_CONFIG_FILE", path.to_str().unwrap()), ("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+            ..Env::default()
+        };
+        plan(&Profiles::load(&env, Some("p")).await?)
+    }
+
+    #[tokio::test]
+    async fn a_chain_is_ours_only_when_the_sdk_would_drop_a_key_of_it() {
+        let plain = "[profile p]\nrole_arn = arn:r\nsource_profile = base\n[profile base]\naws_access_key_id = A\n";
+        assert_eq!(planned(plain).await.unwrap(), None);
+        let mfa = planned(&plain.replace("source_profile", "mfa_serial = arn:m\nsource_profile")).await.unwrap().unwrap();
+        assert_eq!(mfa.source, Source::Profile("base".into()));
+        assert_eq!(mfa.steps[0].mfa_serial.as_deref(), Some("arn:m"));
+        let long = planned(&plain.replace("source_profile", "duration_seconds = 7200\nsource_profile")).await.unwrap().unwrap();
+        assert_eq!(long.steps[0].duration, Some(7200));
+    }
+
+    #[tokio::test]
+    async fn steps_run_from_the_source_outward() {
+        let chain = planned(
+            "[profile p]\nrole_arn = arn:outer\nsource_profile = mid\n\
+             [profile mid]\nrole_arn = arn:inner\nmfa_serial = arn:m\ncredential_source = Environment\n",
+        )
+        .await
+        .unwrap()
+        .unwrap();
+        assert_eq!(chain.source, Source::Ambient("Environment".into()));
+        assert_eq!(chain.steps.iter().map(|step| step.role_arn.as_str()).collect::<Vec<_>>(), ["arn:inner", "arn:outer"]);
+    }
+
+    #[tokio::test]
+    async fn nonsense_is_a_configuration_error() {
+        for (config, needle) in [
+            ("[profile p]\nrole_arn = r\nmfa_serial = m\n", "no source_profile"),
+            ("[profile p]\nrole_arn = r\nsource_profile = q\n[profile q]\nrole_arn = r\nsource_profile = p\n", "each other"),
+            ("[profile p]\nrole_arn = r\nsource_profile = p\nduration_seconds = 12\n", "900 to 43200"),
+        ] {
+            let error = planned(config).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Config, "{config}");
+            assert!(error.message().contains(needle), "{error}");
+        }
+    }
+}

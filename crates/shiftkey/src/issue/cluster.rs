@@ -1,0 +1,95 @@
+//! Provisioned clusters: the `redshift` API.
+//!
+//! Shapes: Amazon Redshift API Reference, `GetClusterCredentials`, `GetClusterCredentialsWithIAM`,
+//! `DescribeClusters`, `DescribeCustomDomainAssociations`.
+
+use std::{
+    sync::Arc,
+    time::SystemTime,
+};
+
+use aws_sdk_redshift::Client;
+
+use super::{Api, Request, aws_error, credential, seconds};
+use crate::{
+    credential::{Credential, Endpoint},
+    error::{Error, ErrorKind, Result},
+    identity::Identity,
+};
+
+/// The SDK's client for this identity.
+pub(crate) fn client(identity: &Identity) -> Client {
+    let mut config = aws_sdk_redshift::config::Builder::from(&identity.sdk);
+    if let Some(endpoint) = identity.endpoint("REDSHIFT") {
+        config.set_endpoint_url(Some(endpoint));
+    }
+    Client::from_conf(config.build())
+}
+
+pub(super) async fn issue(request: &Request, identity: &Identity, now: SystemTime) -> Result<Arc<Credential>> {
+    let groups = (!request.groups.is_empty()).then(|| request.groups.clone());
+    let answer = client(identity)
+        .get_cluster_credentials()
+        .cluster_identifier(&request.name)
+        .set_db_user(request.db_user.clone())
+        .db_name(&request.database)
+        .duration_seconds(seconds(request.duration))
+        .auto_create(request.auto_create)
+        .set_db_groups(groups)
+        .send()
+        .await
+        .map_err(|error| aws_error(Api::Cluster.action(), error))?;
+    let expires = answer.expiration.and_then(|time| SystemTime::try_from(time).ok());
+    credential(Api::Cluster, answer.db_user, answer.db_password, expires, now)
+}
+
+pub(super) async fn issue_with_iam(request: &Request, identity: &Identity, now: SystemTime) -> Result<Arc<Credential>> {
+    let answer = client(identity)
+        .get_cluster_credentials_with_iam()
+        .cluster_identifier(&request.name)
+        .db_name(&request.database)
+        .duration_seconds(seconds(request.duration))
+        .send()
+        .await
+        .map_err(|error| aws_error(Api::ClusterWithIam.action(), error))?;
+    let expires = answer.expiration.and_then(|time| SystemTime::try_from(time).ok());
+    credential(Api::ClusterWithIam, answer.db_user, answer.db_password, expires, now)
+}
+
+pub(super) async fn locate(identity: &Identity, id: &str) -> Result<Endpoint> {
+    let answer = client(identity)
+        .describe_clusters()
+        .cluster_identifier(id)
+        .send()
+        .await
+        .map_err(|error| aws_error("redshift:DescribeClusters", error))?;
+    let cluster = answer.clusters.unwrap_or_default().into_iter().find(|cluster| cluster.cluster_identifier.as_deref() == Some(id));
+    let cluster = cluster.ok_or_else(|| Error::new(ErrorKind::NoSuchTarget, format!("AWS lists no cluster '{id}' in {}", identity.region)))?;
+    let status = cluster.cluster_status.unwrap_or_default();
+    match cluster.endpoint.map(|endpoint| (endpoint.address, endpoint.port)) {
+        Some((Some(host), port)) => Ok(Endpoint { host, port: port.and_then(|port| u16::try_from(port).ok()).unwrap_or(5439) }),
+        _ => Err(Error::new(ErrorKind::Unreachable, format!("cluster '{id}' has no endpoint; its status is '{status}'"))
+            .with_hint("wait until the cluster is available, or resume it")),
+    }
+}
+
+/// The cluster behind a custom domain; `None` when AWS knows none by that name.
+pub(super) async fn of_domain(identity: &Identity, host: &str) -> Result<Option<String>> {
+    let answer = client(identity).describe_custom_domain_associations().custom_domain_name(host).send().await;
+    let associations = match answer {
+        Ok(answer) => answer.associations.unwrap_or_default(),
+        Err(error) => {
+            use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
+            // Codes: CustomDomainAssociationNotFoundFault and its wire form; UnsupportedOperation where there is none.
+            let absent = error.as_service_error().and_then(|error| error.code()).is_some_and(|code| {
+                matches!(code, "CustomDomainAssociationNotFoundFault" | "CustomDomainAssociationNotFound" | "UnsupportedOperation")
+            });
+            return if absent { Ok(None) } else { Err(aws_error("redshift:DescribeCustomDomainAssociations", error)) };
+        }
+    };
+    Ok(associations
+        .into_iter()
+        .flat_map(|association| association.certificate_associations.unwrap_or_default())
+        .find(|association| association.custom_domain_name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(host)))
+        .and_then(|association| association.cluster_identifier))
+}

@@ -1,0 +1,77 @@
+//! Serverless workgroups: the `redshift-serverless` API.
+//!
+//! Shapes: Amazon Redshift Serverless API Reference, `GetCredentials`, `GetWorkgroup`,
+//! `ListCustomDomainAssociations`.
+
+use std::{sync::Arc, time::SystemTime};
+
+use aws_sdk_redshiftserverless::Client;
+
+use super::{Api, Request, aws_error, credential, seconds};
+use crate::{
+    credential::{Credential, Endpoint},
+    error::{Error, ErrorKind, Result},
+    identity::Identity,
+};
+
+/// The SDK's client for this identity.
+pub(crate) fn client(identity: &Identity) -> Client {
+    let mut config = aws_sdk_redshiftserverless::config::Builder::from(&identity.sdk);
+    if let Some(endpoint) = identity.endpoint("REDSHIFT_SERVERLESS") {
+        config.set_endpoint_url(Some(endpoint));
+    }
+    Client::from_conf(config.build())
+}
+
+pub(super) async fn issue(request: &Request, identity: &Identity, now: SystemTime) -> Result<Arc<Credential>> {
+    let answer = client(identity)
+        .get_credentials()
+        .workgroup_name(&request.name)
+        .db_name(&request.database)
+        .duration_seconds(seconds(request.duration))
+        .send()
+        .await
+        .map_err(|error| aws_error(Api::Serverless.action(), error))?;
+    let expires = answer.expiration.and_then(|time| SystemTime::try_from(time).ok());
+    credential(Api::Serverless, answer.db_user, answer.db_password, expires, now)
+}
+
+pub(super) async fn locate(identity: &Identity, name: &str) -> Result<Endpoint> {
+    let workgroup = workgroup(identity, name).await?;
+    let status = workgroup.status.map(|status| status.as_str().to_owned()).unwrap_or_default();
+    match workgroup.endpoint.map(|endpoint| (endpoint.address, endpoint.port)) {
+        Some((Some(host), port)) => Ok(Endpoint { host, port: port.and_then(|port| u16::try_from(port).ok()).unwrap_or(5439) }),
+        _ => Err(Error::new(ErrorKind::Unreachable, format!("workgroup '{name}' has no endpoint; its status is '{status}'"))
+            .with_hint("wait until the workgroup is available")),
+    }
+}
+
+/// The ARN that policies name: it holds the workgroup's id, not its name.
+pub(super) async fn arn(identity: &Identity, name: &str) -> Option<String> {
+    workgroup(identity, name).await.ok()?.workgroup_arn
+}
+
+/// The workgroup behind a custom domain; `None` when AWS knows none by that name.
+pub(super) async fn of_domain(identity: &Identity, host: &str) -> Result<Option<String>> {
+    let mut pages = client(identity).list_custom_domain_associations().custom_domain_name(host).into_paginator().send();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|error| aws_error("redshift-serverless:ListCustomDomainAssociations", error))?;
+        let found = page.associations.unwrap_or_default().into_iter().find(|association| {
+            association.custom_domain_name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(host))
+        });
+        if let Some(name) = found.and_then(|association| association.workgroup_name) {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
+}
+
+async fn workgroup(identity: &Identity, name: &str) -> Result<aws_sdk_redshiftserverless::types::Workgroup> {
+    let answer = client(identity)
+        .get_workgroup()
+        .workgroup_name(name)
+        .send()
+        .await
+        .map_err(|error| aws_error("redshift-serverless:GetWorkgroup", error))?;
+    answer.workgroup.ok_or_else(|| Error::new(ErrorKind::NoSuchTarget, format!("AWS knows no workgroup '{name}' in {}", identity.region)))
+}
