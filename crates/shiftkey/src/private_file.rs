@@ -88,20 +88,21 @@ mod tests {
     #[test]
     fn links_loose_modes_and_giants_are_refused() {
         let root = tempfile::tempdir().unwrap();
-        let path = root.path().join("entry");
+        let root = root.path().join("cache");
+        let path = root.join("entry");
         write(&path, b"secret").unwrap();
-        let link = root.path().join("link");
+        let link = root.join("link");
         symlink(&path, &link).unwrap();
         assert!(read(&link).is_err(), "a symbolic link");
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).unwrap();
         assert!(read(&path).is_err(), "readable by the group");
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
-        std::fs::hard_link(&path, root.path().join("hard")).unwrap();
+        std::fs::hard_link(&path, root.join("hard")).unwrap();
         assert!(read(&path).is_err(), "a hard link");
-        let giant = root.path().join("giant");
+        let giant = root.join("giant");
         write(&giant, &vec![0; 65 * 1024]).unwrap();
         assert!(read(&giant).is_err(), "larger than anything we write");
-        assert!(read(&root.path().join("none")).unwrap().is_none());
+        assert!(read(&root.join("none")).unwrap().is_none());
     }
 
     #[test]

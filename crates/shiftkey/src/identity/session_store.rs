@@ -70,14 +70,15 @@ mod tests {
 
     #[test]
     fn a_session_comes_back_until_it_is_about_to_expire() {
-        let dir = tempfile::tempdir().unwrap();
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("cache");
         let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         let session = Credentials::new("ASIA", "s", Some("t".into()), Some(now + Duration::from_secs(600)), "test");
-        write(dir.path(), "n", &session);
-        assert_eq!(read(dir.path(), "n", now).unwrap().access_key_id(), "ASIA");
-        assert!(read(dir.path(), "n", now + Duration::from_secs(541)).is_none(), "too little is left");
-        assert!(read(dir.path(), "other", now).is_none());
-        std::fs::write(path(dir.path(), "n"), "{").unwrap();
-        assert!(read(dir.path(), "n", now).is_none(), "a torn file is a miss");
+        write(&dir, "n", &session);
+        assert_eq!(read(&dir, "n", now).unwrap().access_key_id(), "ASIA");
+        assert!(read(&dir, "n", now + Duration::from_secs(541)).is_none(), "too little is left");
+        assert!(read(&dir, "other", now).is_none());
+        std::fs::write(path(&dir, "n"), "{").unwrap();
+        assert!(read(&dir, "n", now).is_none(), "a torn file is a miss");
     }
 }
