@@ -1,0 +1,225 @@
+//! The layer inside one process: single flight per key, renewal ahead of expiry, failures shared.
+
+use std::{
+    collections::{HashMap, hash_map::RandomState},
+    future::Future,
+    hash::{BuildHasher, Hasher},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::{AtomicU64, Ordering}},
+    time::{Duration, SystemTime},
+};
+
+use tokio::task::AbortHandle;
+
+use super::{CacheKey, schedule::{self, Verdict}};
+use crate::{
+    clock::Clock,
+    credential::Credential,
+    error::{Error, ErrorKind, Result},
+};
+
+/// How long a denial is repeated without asking again, so that a loop cannot hammer AWS.
+const DENIAL_LIFETIME: Duration = Duration::from_secs(5);
+
+/// Credentials in memory. One caller per key talks to AWS while the others wait for its answer, good or bad.
+#[derive(Debug)]
+pub struct MemoryCache {
+    clock: Arc<dyn Clock>,
+    entries: Mutex<HashMap<CacheKey, Arc<Entry>>>,
+    hits: AtomicU64,
+    issued: AtomicU64,
+}
+
+/// What the cache did so far.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Stats {
+    /// Answers that needed no call.
+    pub hits: u64,
+    /// Calls made, renewals included.
+    pub issued: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// Held by the one who issues; released when its future is dropped, so that the next waiter takes over.
+    flight: tokio::sync::Mutex<()>,
+    state: Mutex<State>,
+    jitter: f64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    credential: Option<Arc<Credential>>,
+    /// Attempts that ended, well or not. Who waited through one shares its outcome.
+    attempts: u64,
+    failure: Option<(Error, SystemTime)>,
+    renewal: Option<AbortHandle>,
+}
+
+// === impl MemoryCache ===
+
+impl MemoryCache {
+    /// An empty cache.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, entries: Mutex::default(), hits: AtomicU64::new(0), issued: AtomicU64::new(0) }
+    }
+
+    /// The credential of `key`, and whether it was there already. `issue` is called by at most one caller at a time.
+    ///
+    /// # Errors
+    /// What `issue` answers, to everyone who waited for that call.
+    pub async fn get_or_issue<F, Fut>(&self, key: &CacheKey, issue: F) -> Result<(Arc<Credential>, bool)>
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Arc<Credential>>> + Send + 'static,
+    {
+        let entry = self.entry(key);
+        match self.look(&entry, &issue) {
+            Look::Hit(credential) => return Ok((credential, true)),
+            Look::Denied(error) => return Err(error),
+            Look::Miss => {}
+        }
+        let arrived = lock(&entry.state).attempts;
+        let _flight = entry.flight.lock().await;
+        {
+            let state = lock(&entry.state);
+            if state.attempts > arrived {
+                // Another attempt ended while this caller waited.
+                if let Some((error, _)) = &state.failure {
+                    return Err(error.clone());
+                }
+                if let Some(credential) = state.usable(self.clock.now(), entry.jitter) {
+                    self.hits.fetch_add(1, Ordering::Relaxed);
+                    return Ok((credential, true));
+                }
+            }
+        }
+        self.issued.fetch_add(1, Ordering::Relaxed);
+        let outcome = issue().await;
+        lock(&entry.state).settle(&outcome, self.clock.now());
+        Ok((outcome?, false))
+    }
+
+    /// Forgets `credential` if it is still the one of `key`; a newer one stays.
+    pub fn invalidate(&self, key: &CacheKey, credential: &Credential) {
+        let entry = self.entry(key);
+        let mut state = lock(&entry.state);
+        if state.credential.as_deref() == Some(credential) {
+            state.credential = None;
+        }
+    }
+
+    /// What was done so far.
+    pub fn stats(&self) -> Stats {
+        Stats { hits: self.hits.load(Ordering::Relaxed), issued: self.issued.load(Ordering::Relaxed) }
+    }
+
+    fn look<F, Fut>(&self, entry: &Arc<Entry>, issue: &F) -> Look
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Arc<Credential>>> + Send + 'static,
+    {
+        let now = self.clock.now();
+        let mut state = lock(&entry.state);
+        if let Some(credential) = state.usable(now, entry.jitter) {
+            if state.wants_renewal(now, entry.jitter) {
+                self.issued.fetch_add(1, Ordering::Relaxed);
+                let (entry, clock, renewed) = (Arc::clone(entry), Arc::clone(&self.clock), issue());
+                let task = tokio::spawn(async move {
+                    let outcome = renewed.await;
+                    lock(&entry.state).settle(&outcome, clock.now());
+                });
+                state.renewal = Some(task.abort_handle());
+            }
+            self.hits.fetch_add(1, Ordering::Relaxed);
+            return Look::Hit(credential);
+        }
+        match &state.failure {
+            Some((error, at)) if error.kind() == ErrorKind::Denied && is_recent(now, *at) => Look::Denied(error.clone()),
+            _ => Look::Miss,
+        }
+    }
+
+    fn entry(&self, key: &CacheKey) -> Arc<Entry> {
+        let mut entries = lock(&self.entries);
+        if let Some(entry) = entries.get(key) {
+            return Arc::clone(entry);
+        }
+        // Growth is bounded by what is alive: a new key sweeps out what nobody holds and nobody could use.
+        let now = self.clock.now();
+        entries.retain(|_, entry| Arc::strong_count(entry) > 1 || lock(&entry.state).is_worth_keeping(now, entry.jitter));
+        let jitter = unit();
+        let entry = Arc::new(Entry { flight: tokio::sync::Mutex::default(), state: Mutex::default(), jitter });
+        entries.insert(key.clone(), Arc::clone(&entry));
+        entry
+    }
+}
+
+impl Drop for MemoryCache {
+    fn drop(&mut self) {
+        for entry in lock(&self.entries).values() {
+            if let Some(renewal) = lock(&entry.state).renewal.take() {
+                renewal.abort();
+            }
+        }
+    }
+}
+
+enum Look {
+    Hit(Arc<Credential>),
+    Denied(Error),
+    Miss,
+}
+
+// === impl State ===
+
+impl State {
+    fn usable(&self, now: SystemTime, jitter: f64) -> Option<Arc<Credential>> {
+        self.credential.clone().filter(|credential| verdict(credential, now, jitter) != Verdict::Expired)
+    }
+
+    fn wants_renewal(&self, now: SystemTime, jitter: f64) -> bool {
+        let old = self.credential.as_ref().is_some_and(|credential| verdict(credential, now, jitter) == Verdict::RefreshAhead);
+        let running = self.renewal.as_ref().is_some_and(|renewal| !renewal.is_finished());
+        // After a failed renewal the next one waits a little, whatever the failure was.
+        let recent = self.failure.as_ref().is_some_and(|(_, at)| is_recent(now, *at));
+        old && !running && !recent
+    }
+
+    /// Takes an attempt's outcome in. A failure never discards a credential.
+    fn settle(&mut self, outcome: &Result<Arc<Credential>>, now: SystemTime) {
+        self.attempts += 1;
+        match outcome {
+            Ok(credential) => {
+                self.credential = Some(Arc::clone(credential));
+                self.failure = None;
+            }
+            Err(error) => self.failure = Some((error.clone(), now)),
+        }
+    }
+
+    fn is_worth_keeping(&self, now: SystemTime, jitter: f64) -> bool {
+        self.usable(now, jitter).is_some() || self.failure.as_ref().is_some_and(|(_, at)| is_recent(now, *at))
+    }
+}
+
+fn verdict(credential: &Credential, now: SystemTime, jitter: f64) -> Verdict {
+    schedule::verdict(now, credential.issued_at, credential.expires_at, jitter)
+}
+
+fn is_recent(now: SystemTime, at: SystemTime) -> bool {
+    now.duration_since(at).is_ok_and(|age| age < DENIAL_LIFETIME)
+}
+
+/// A poisoned lock guards plain values that are whole at every step.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A number in 0..1 for spreading renewals; the standard library's hash seed is random enough for that.
+fn unit() -> f64 {
+    let draw = RandomState::new().build_hasher().finish() >> 32;
+    f64::from(u32::try_from(draw).unwrap_or(u32::MAX)) / f64::from(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests;
