@@ -3,6 +3,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use serde::Deserialize;
+
 pub mod config;
 pub mod host;
 pub mod names;
@@ -19,7 +21,8 @@ pub enum Warehouse {
 }
 
 /// How the database user of a provisioned cluster is chosen.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, PartialEq)]
+#[serde(rename_all = "lowercase")]
 pub enum Mapping {
     /// By AWS, from the IAM identity (`GetClusterCredentialsWithIAM`).
     Iam,
