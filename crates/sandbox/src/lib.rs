@@ -1,1 +1,5 @@
-//! (docs)
+//! A pretend AWS and a pretend Amazon Redshift on loopback, for the demo, the tests and users' own CI.
+//! It is the independent oracle: of our crates it knows only `shiftkey-wire`, so a client's misunderstanding cannot be shared.
+
+pub mod clock;
+pub mod world;
