@@ -1,1 +1,142 @@
-//! (being written)
+//! From a [`Login`] to a signed-in connection: TCP, TLS with chain and name verified, the start of a session.
+//!
+//! There is no way to leave TLS or its verification out: a temporary password is still a password, and Redshift refuses
+//! it on a plain connection anyway.
+
+pub mod cancel;
+mod handshake;
+
+use std::{sync::Arc, time::Duration};
+
+use rustls::{ClientConfig, pki_types::ServerName};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use crate::{
+    credential::Login,
+    env::Env,
+    error::{Error, ErrorKind, Result},
+    trust,
+};
+
+/// How long each step may take: reaching the host, TLS, signing in. (A resumed serverless workgroup takes its time.)
+const CONNECT: Duration = Duration::from_secs(10);
+const SIGN_IN: Duration = Duration::from_secs(60);
+
+/// What may be chosen.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Shown in the warehouse's session and connection logs.
+    pub application_name: String,
+    /// The environment, for the system's trust anchors (`SSL_CERT_FILE`).
+    pub env: Env,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { application_name: concat!("shiftkey/", env!("CARGO_PKG_VERSION")).to_owned(), env: Env::default() }
+    }
+}
+
+/// A session that the warehouse has opened and that waits for a query.
+#[derive(Debug)]
+pub struct Connection {
+    /// The encrypted stream.
+    pub stream: TlsStream<TcpStream>,
+    /// Bytes that arrived after the server was ready; empty unless it speaks out of turn.
+    pub leftover: Vec<u8>,
+    /// What the server said of itself, in its order. Some drivers' values are secret: do not log them.
+    pub parameters: Vec<(String, String)>,
+    /// For cancelling; absent when the server sent none.
+    pub backend_key: Option<BackendKey>,
+}
+
+/// Which backend serves a session, and the secret that lets one cancel its query.
+#[derive(Clone, Eq, PartialEq)]
+pub struct BackendKey {
+    /// Process id.
+    pub process_id: i32,
+    /// Secret key.
+    pub key: Vec<u8>,
+}
+
+impl std::fmt::Debug for BackendKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BackendKey").field("process_id", &self.process_id).finish_non_exhaustive()
+    }
+}
+
+/// Opens a session.
+///
+/// # Errors
+/// `Unreachable` when the host does not answer, `Config` when its certificate is not the right one, `LoginRefused` with
+/// the SQLSTATE when the warehouse says no.
+pub async fn connect(login: &Login, options: &Options) -> Result<Connection> {
+    let work = async {
+        let stream = encrypted(login, options).await?;
+        let opened = timeout(SIGN_IN, handshake::sign_in(stream, login, options)).await;
+        opened.map_err(|_| Error::new(ErrorKind::Unreachable, "the warehouse did not finish the sign-in in time"))?
+    };
+    work.await.map_err(|error: Error| error.with_target(&login.target))
+}
+
+/// TCP alone, for diagnosis.
+///
+/// # Errors
+/// `Unreachable` when no address of the host answers.
+pub async fn reach(login: &Login) -> Result<TcpStream> {
+    let (host, port) = (login.endpoint.host.as_str(), login.endpoint.port);
+    let unreachable = |what: String| {
+        Error::new(ErrorKind::Unreachable, format!("{host}:{port} {what}"))
+            .with_target(&login.target)
+            .with_hint("check the network, VPN and security group; a paused cluster does not answer")
+    };
+    let stream = timeout(CONNECT, TcpStream::connect((host, port)))
+        .await
+        .map_err(|_| unreachable("did not answer in time".into()))?
+        .map_err(|error| unreachable(format!("cannot be reached: {error}")).with_source(error))?;
+    // A small query should not wait for a full segment; if the option cannot be set, it is only slower.
+    let _ = stream.set_nodelay(true);
+    Ok(stream)
+}
+
+/// TCP and TLS, before signing in.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn encrypted(login: &Login, options: &Options) -> Result<TlsStream<TcpStream>> {
+    let config = trust::client_config(&options.env, login.ca_file.as_deref())?;
+    let stream = reach(login).await?;
+    let encrypting = timeout(CONNECT, encrypt(stream, login, config)).await;
+    encrypting.map_err(|_| Error::new(ErrorKind::Unreachable, "the warehouse did not finish the TLS handshake in time"))?
+}
+
+async fn encrypt(mut stream: TcpStream, login: &Login, config: Arc<ClientConfig>) -> Result<TlsStream<TcpStream>> {
+    let broken = |error: std::io::Error| Error::new(ErrorKind::Unreachable, format!("the connection broke: {error}")).with_source(error);
+    let mut request = Vec::new();
+    shiftkey_wire::startup::FirstPacket::SslRequest.encode(&mut request);
+    stream.write_all(&request).await.map_err(broken)?;
+    // One byte and no more: what a man in the middle adds here would be read as if it had come through TLS.
+    let mut answer = [0; 1];
+    stream.read_exact(&mut answer).await.map_err(broken)?;
+    if answer != *b"S" {
+        return Err(Error::new(ErrorKind::LoginRefused, "the server offers no TLS, so no password is sent to it")
+            .with_hint("is this the right host and port?"));
+    }
+    let verified = login.server_name.as_deref().unwrap_or(&login.endpoint.host);
+    let name = ServerName::try_from(verified.strip_suffix('.').unwrap_or(verified).to_owned())
+        .map_err(|_| Error::config(format!("'{verified}' cannot stand on a certificate")))?;
+    TlsConnector::from(config).connect(name, stream).await.map_err(|error| {
+        if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
+            Error::config(format!("the certificate of {verified} is not accepted: {error}"))
+                .with_hint("through a tunnel or load balancer set server_name to the cluster's own host name; for a private CA set ca_file")
+                .with_source(error)
+        } else {
+            broken(error)
+        }
+    })
+}

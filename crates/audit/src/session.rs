@@ -1,0 +1,105 @@
+//! A tiny client for simple queries over a dialled connection.
+
+use shiftkey::{
+    Error, ErrorKind, Login, Result, Shiftkey, Target,
+    dial::{self, Connection, Options},
+};
+use shiftkey_wire::{backend::Backend, error_fields::sqlstate, frame, frontend::Frontend};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::queries::Query;
+
+/// An answer of more than this is not one of ours.
+const CEILING: usize = 16 * 1024 * 1024;
+
+/// A signed-in session.
+#[derive(Debug)]
+pub struct Session {
+    connection: Connection,
+    login: Login,
+}
+
+/// The rows of an answer, as text; `None` is NULL.
+pub type Rows = Vec<Vec<Option<String>>>;
+
+impl Session {
+    /// Signs in to `target`. When the warehouse refuses a credential that came from the cache, that credential is
+    /// forgotten, a new one is issued, and the sign-in is tried once more.
+    ///
+    /// # Errors
+    /// As for [`Shiftkey::login`] and [`dial::connect`].
+    pub async fn open(shiftkey: &Shiftkey, target: &Target, options: &Options) -> Result<Self> {
+        let login = shiftkey.login(target).await?;
+        match dial::connect(&login, options).await {
+            Ok(connection) => Ok(Self { connection, login }),
+            Err(error) if login.cached && may_be_stale(&error) => {
+                shiftkey.invalidate(target, &login.credential).await;
+                let login = shiftkey.login(target).await?;
+                Ok(Self { connection: dial::connect(&login, options).await?, login })
+            }
+            Err(error) => {
+                if error.kind() == ErrorKind::Unreachable {
+                    shiftkey.forget_endpoint(target).await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// What the session signed in with.
+    pub fn login(&self) -> &Login {
+        &self.login
+    }
+
+    /// Sends a query and collects its rows.
+    ///
+    /// # Errors
+    /// `LoginRefused` with the SQLSTATE when the warehouse answers with an error, `Unreachable` when the connection breaks.
+    pub async fn query(&mut self, query: Query) -> Result<Rows> {
+        let mut bytes = Vec::new();
+        Frontend::Query(query.0.to_owned()).encode(&mut bytes);
+        let stream = &mut self.connection.stream;
+        stream.write_all(&bytes).await.map_err(broken)?;
+        stream.flush().await.map_err(broken)?;
+        let (mut rows, mut failure) = (Rows::new(), None);
+        loop {
+            match self.receive().await? {
+                Backend::DataRow(values) => {
+                    rows.push(values.into_iter().map(|value| Some(String::from_utf8_lossy(&value?).into_owned())).collect());
+                }
+                Backend::Error(fields) => {
+                    let message = format!("the warehouse answered: {} ({})", fields.message, fields.code);
+                    failure = Some(Error::new(ErrorKind::LoginRefused, message).with_sqlstate(fields.code).with_target(&self.login.target));
+                }
+                Backend::ReadyForQuery(_) => return failure.map_or(Ok(rows), Err),
+                _ => {}
+            }
+        }
+    }
+
+    async fn receive(&mut self) -> Result<Backend> {
+        let Connection { stream, leftover, .. } = &mut self.connection;
+        loop {
+            let malformed = |error: shiftkey_wire::WireError| Error::new(ErrorKind::Unexpected, error.to_string()).with_source(error);
+            if let Some((frame, length)) = frame::parse(leftover, CEILING).map_err(malformed)? {
+                let message = Backend::parse(frame).map_err(malformed)?;
+                leftover.drain(..length);
+                return Ok(message);
+            }
+            let mut chunk = [0; 8192];
+            match stream.read(&mut chunk).await.map_err(broken)? {
+                0 => return Err(Error::new(ErrorKind::Unreachable, "the warehouse closed the connection")),
+                length => leftover.extend_from_slice(&chunk[..length]),
+            }
+        }
+    }
+}
+
+/// Whether a new credential may help: these two are what the warehouse answers to an expired one.
+fn may_be_stale(error: &Error) -> bool {
+    matches!(error.sqlstate(), Some(sqlstate::INVALID_AUTHORIZATION | sqlstate::INVALID_PASSWORD))
+}
+
+fn broken(error: std::io::Error) -> Error {
+    Error::new(ErrorKind::Unreachable, format!("the connection broke: {error}")).with_source(error)
+}
