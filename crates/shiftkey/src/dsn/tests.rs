@@ -1,0 +1,174 @@
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use percent_encoding::percent_decode_str;
+use proptest::prelude::*;
+
+use super::*;
+use crate::credential::{Credential, Endpoint};
+
+const NASTY: &str = "a/b+c=d:e@f\\g%h'i\"j k;l&m#n?o{p}q$r`s";
+
+fn login(user: &str, password: &str) -> Login {
+    Login {
+        target: "prod/analytics".into(),
+        endpoint: Endpoint { host: "h.example.com".into(), port: 5439 },
+        server_name: None,
+        database: "dev".into(),
+        credential: Arc::new(Credential {
+            db_user: user.into(),
+            password: Secret::new(password.into()),
+            issued_at: SystemTime::UNIX_EPOCH,
+            expires_at: SystemTime::UNIX_EPOCH + Duration::from_secs(900),
+        }),
+        cached: false,
+        ca_file: Some("/etc/my ca.pem".into()),
+    }
+}
+
+fn string(format: Format, user: &str, password: &str) -> String {
+    render(format, &login(user, password)).unwrap().expose().to_owned()
+}
+
+fn decode(text: &str) -> String {
+    percent_decode_str(text).decode_utf8().unwrap().into_owned()
+}
+
+/// Reads user and password back with a decoder that shares nothing with the encoder but the format's grammar.
+fn read_back(format: Format, text: &str) -> (String, String) {
+    match format {
+        Format::Uri | Format::Sqlalchemy | Format::Airflow => {
+            let (info, _) = text.split_once("://").unwrap().1.split_once('@').unwrap();
+            let (user, password) = info.split_once(':').unwrap();
+            (decode(user), decode(password))
+        }
+        Format::Jdbc | Format::JdbcPostgresql => {
+            let query = text.split_once('?').unwrap().1;
+            let value = |name: &str| {
+                let pair = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')).unwrap();
+                decode(&pair.replace('+', " "))
+            };
+            (value("user"), value("password"))
+        }
+        Format::Keyword => (quoted(text, "user='", '\\', '\''), quoted(text, "password='", '\\', '\'')),
+        Format::Odbc => (doubled(text, "UID={", '}'), doubled(text, "PWD={", '}')),
+        Format::Dotnet => (doubled(text, "Username=\"", '"'), doubled(text, "Password=\"", '"')),
+        Format::Env => {
+            let value = |name: &str| {
+                let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+                line.strip_prefix('\'').unwrap().strip_suffix('\'').unwrap().replace("'\\''", "'")
+            };
+            (value("export PGUSER="), value("export PGPASSWORD="))
+        }
+        Format::Pgpass => {
+            let mut fields = vec![String::new()];
+            let mut chars = text.chars();
+            while let Some(char) = chars.next() {
+                match char {
+                    '\\' => fields.last_mut().unwrap().push(chars.next().unwrap()),
+                    ':' => fields.push(String::new()),
+                    char => fields.last_mut().unwrap().push(char),
+                }
+            }
+            assert_eq!(fields.len(), 5, "{text}");
+            (fields[3].clone(), fields[4].clone())
+        }
+        Format::PgService => {
+            let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
+            (value("user="), value("password="))
+        }
+        Format::Dbt => {
+            let value = |name: &str| serde_json::from_str(text.lines().find_map(|line| line.strip_prefix(name)).unwrap()).unwrap();
+            (value("user: "), value("password: "))
+        }
+    }
+}
+
+fn quoted(text: &str, start: &str, escape: char, end: char) -> String {
+    let mut value = String::new();
+    let mut chars = text.split_once(start).unwrap().1.chars();
+    loop {
+        match chars.next().unwrap() {
+            char if char == escape => value.push(chars.next().unwrap()),
+            char if char == end => return value,
+            char => value.push(char),
+        }
+    }
+}
+
+fn doubled(text: &str, start: &str, end: char) -> String {
+    let mut value = String::new();
+    let mut chars = text.split_once(start).unwrap().1.chars().peekable();
+    loop {
+        match chars.next().unwrap() {
+            char if char == end && chars.peek() == Some(&end) => value.push(chars.next().unwrap()),
+            char if char == end => return value,
+            char => value.push(char),
+        }
+    }
+}
+
+#[test]
+fn every_format_carries_a_nasty_password_and_a_prefixed_user() {
+    for format in Format::ALL {
+        let text = string(format, "IAM:alice+x@example.com", NASTY);
+        assert_eq!(read_back(format, &text), ("IAM:alice+x@example.com".to_owned(), NASTY.to_owned()), "{format}: {text}");
+        assert_eq!(format.name().parse::<Format>().unwrap(), format);
+    }
+}
+
+#[test]
+fn the_formats_look_as_documented() {
+    let ca = "%2Fetc%2Fmy%20ca.pem";
+    for (format, expected) in [
+        (Format::Jdbc, format!("jdbc:redshift://h.example.com:5439/dev?user=IAM%3Aa&password=p%2B%2F%3D&ssl=true&sslmode=verify-full&sslrootcert={ca}")),
+        (Format::Uri, format!("postgresql://IAM%3Aa:p%2B%2F%3D@h.example.com:5439/dev?sslmode=verify-full&sslrootcert={ca}")),
+        (Format::Pgpass, "h.example.com:5439:dev:IAM\\:a:p+/=".to_owned()),
+        (Format::Keyword, "host='h.example.com' port='5439' dbname='dev' user='IAM:a' password='p+/=' sslmode='verify-full' sslrootcert='/etc/my ca.pem'".to_owned()),
+        (Format::PgService, "[prod_analytics]\nhost=h.example.com\nport=5439\ndbname=dev\nuser=IAM:a\npassword=p+/=\nsslmode=verify-full\nsslrootcert=/etc/my ca.pem".to_owned()),
+    ] {
+        assert_eq!(string(format, "IAM:a", "p+/="), expected);
+    }
+}
+
+#[test]
+fn a_masked_string_and_one_for_a_proxy_hold_no_password() {
+    let login = login("IAM:alice", "hunter2");
+    for format in Format::ALL {
+        assert!(!render_masked(format, &login).unwrap().contains("hunter2"), "{format}");
+        let proxy = ViaProxy { host: "127.0.0.1", port: 5439, database: "dev", user: "alice", target: "prod/analytics" };
+        let text = render_via_proxy(format, proxy).unwrap();
+        assert!(!text.contains("hunter2") && !text.contains("verify-full"), "{format}: {text}");
+    }
+}
+
+#[test]
+fn an_ipv6_address_stands_in_brackets() {
+    let mut login = login("u", "p");
+    login.endpoint.host = "::1".into();
+    assert!(render(Format::Uri, &login).unwrap().expose().contains("@[::1]:5439/"));
+    assert!(render(Format::Jdbc, &login).unwrap().expose().contains("//[::1]:5439/"));
+}
+
+#[test]
+fn what_a_format_cannot_carry_is_an_error() {
+    for format in Format::ALL {
+        assert!(render(format, &login("u", "a\nb")).is_err(), "{format}");
+        assert!(render(format, &login("u\0", "p")).is_err(), "{format}");
+    }
+    assert!(render(Format::PgService, &login("u", "p ")).is_err());
+}
+
+proptest! {
+    #[test]
+    fn any_user_and_password_come_back(user in "[^\\p{Cc}]{1,12}", password in "[^\\p{Cc}]{1,24}") {
+        for format in Format::ALL {
+            match render(format, &login(&user, &password)) {
+                Ok(text) => prop_assert_eq!(read_back(format, text.expose()), (user.clone(), password.clone()), "{}", format),
+                Err(_) => prop_assert_eq!(format, Format::PgService),
+            }
+        }
+    }
+}
