@@ -1,2 +1,32 @@
-//! The binary.
-fn main() {}
+//! The binary: parse, resolve, run, one exit status.
+
+mod args;
+mod child;
+mod commands;
+mod exit;
+mod memfd;
+mod output;
+mod prompt;
+mod settings;
+mod telemetry;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use self::{args::Cli, output::Printer, settings::Settings};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    telemetry::install(cli.global.verbose);
+    let printer = Printer::new(cli.global.json, cli.global.quiet);
+    let settings = Settings::capture(cli.global);
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return exit::failed(&printer, &shiftkey::Error::new(shiftkey::ErrorKind::Unexpected, error.to_string()).into()),
+    };
+    match runtime.block_on(commands::run(cli.command, &settings, &printer)) {
+        Ok(status) => status,
+        Err(error) => exit::failed(&printer, &error),
+    }
+}

@@ -44,7 +44,8 @@ impl Profiles {
 
     /// The files, for the SDK.
     pub(super) fn files(&self) -> EnvConfigFiles {
-        let mut files = EnvConfigFiles::builder();
+        // Without any file the SDK's builder panics, so an empty one is always there.
+        let mut files = EnvConfigFiles::builder().with_contents(EnvConfigFileKind::Config, "");
         for (kind, path) in [(EnvConfigFileKind::Config, &self.config), (EnvConfigFileKind::Credentials, &self.credentials)] {
             if path.is_file() {
                 files = files.with_file(kind, path);
@@ -101,5 +102,19 @@ fn default_path(env: &Env, file: &str) -> PathBuf {
     match env.var(variable) {
         Some(path) => path.strip_prefix("~/").map_or_else(|| PathBuf::from(path), |rest| home.join(rest)),
         None => home.join(".aws").join(file),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_machine_without_aws_files_has_no_profiles() {
+        let env = Env { home: Some("/nonexistent".into()), ..Env::default() };
+        assert!(!Profiles::load(&env, None).await.unwrap().exists());
+        let error = Profiles::load(&env, Some("prod")).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NoIdentity);
+        assert!(error.hint().unwrap().contains("no profile is defined"));
     }
 }

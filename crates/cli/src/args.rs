@@ -1,0 +1,211 @@
+//! What can be typed. Only syntax is checked here; meaning is the library's.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use shiftkey::{Mapping, dsn::Format};
+
+/// Passwordless access to Amazon Redshift.
+///
+/// Turns the AWS identity that you already have into a temporary database credential, and signs you in with it.
+#[derive(Debug, Parser)]
+#[command(name = "shiftkey", version, max_term_width = 110, after_help = EXIT_CODES, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: GlobalOptions,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done · 1 unexpected · 2 usage or configuration · 3 no AWS identity, or it has expired · 4 AWS denied it ·
+5 throttled or unreachable, try again · 6 the warehouse refused the login · 7 no such target · 8 the client program was
+not found. `connect` and `exec` return the status of what they run.
+
+Examples:
+  shiftkey targets --discover
+  shiftkey connect prod/analytics
+  shiftkey url cluster:analytics@us-east-1 --db-user alice";
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct GlobalOptions {
+    /// Read this configuration file and no other
+    #[arg(long, global = true, value_name = "FILE", env = "SHIFTKEY_CONFIG", hide_env_values = true)]
+    pub(crate) config: Option<PathBuf>,
+    /// AWS profile
+    #[arg(long, global = true)]
+    pub(crate) profile: Option<String>,
+    /// AWS region
+    #[arg(long, global = true)]
+    pub(crate) region: Option<String>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say nothing but data and errors
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    /// Say more; twice for still more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Never ask; fail instead
+    #[arg(long, global = true)]
+    pub(crate) no_input: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Print a shell completion script
+    #[command(after_help = "Examples:\n  shiftkey completions bash > ~/.local/share/bash-completion/completions/shiftkey")]
+    Completions {
+        /// Shell
+        shell: clap_complete::Shell,
+    },
+    /// Show the configuration and where each value comes from
+    #[command(after_help = "Examples:\n  shiftkey config --show\n  shiftkey config --show --json")]
+    Config {
+        /// Print every value with its origin (the default)
+        #[arg(long)]
+        show: bool,
+    },
+    /// Open psql, or another client, signed in
+    ///
+    /// The password reaches the client through a file in memory that only you can read; it is never on disk, in an argument
+    /// or in the environment.
+    #[command(after_help = "Examples:\n  shiftkey connect prod/analytics\n  shiftkey connect prod/analytics -- -c 'select 1'\n  \
+        shiftkey connect workgroup:adhoc@us-east-1 --client pgcli")]
+    Connect(ConnectArgs),
+    /// Print a temporary database credential
+    #[command(after_help = "Examples:\n  shiftkey creds prod/analytics\n  shiftkey creds cluster:analytics@us-east-1 --db-user etl --json | jq -r .db_password")]
+    Creds(TargetArgs),
+    /// Check every step from identity to a query, and say which one fails
+    #[command(after_help = "Examples:\n  shiftkey doctor\n  shiftkey doctor prod/analytics\n  shiftkey doctor prod/analytics --json")]
+    Doctor {
+        /// What to log in to; without one only the identity is checked
+        target: Option<String>,
+        #[command(flatten)]
+        options: CredentialOptions,
+    },
+    /// Run a command with PGHOST, PGPORT, PGUSER, PGDATABASE... set
+    ///
+    /// libpq's clients find the password through PGPASSFILE, a file in memory that only you can read. With --direct it is in
+    /// PGPASSWORD, for clients that do not know PGPASSFILE.
+    #[command(after_help = "Examples:\n  shiftkey exec prod/analytics -- psql -c 'select current_user'\n  shiftkey exec prod/analytics --direct -- python job.py")]
+    Exec(ExecArgs),
+    /// Print the manual page
+    #[command(after_help = "Examples:\n  shiftkey man | man -l -")]
+    Man,
+    /// List the configured targets, or those that AWS knows
+    #[command(after_help = "Examples:\n  shiftkey targets\n  shiftkey targets --discover --region eu-west-1")]
+    Targets {
+        /// Ask AWS, in the region and with the identity of each environment, or of --region and --profile
+        #[arg(long)]
+        discover: bool,
+    },
+    /// Print a connection string
+    #[command(after_help = "Examples:\n  shiftkey url prod/analytics\n  eval \"$(shiftkey url prod/analytics --format env)\"\n  \
+        shiftkey url prod/analytics --format jdbc --via-proxy 127.0.0.1:5439")]
+    Url(UrlArgs),
+    /// Print who AWS says you are
+    #[command(after_help = "Examples:\n  shiftkey whoami\n  shiftkey whoami --profile prod --json")]
+    Whoami,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TargetArgs {
+    /// environment/name, cluster:ID[@REGION], workgroup:NAME[@REGION], or a host name
+    pub(crate) target: String,
+    #[command(flatten)]
+    pub(crate) options: CredentialOptions,
+}
+
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Credential options")]
+pub(crate) struct CredentialOptions {
+    /// Database user to ask for; {session_name} and {user_name} stand for who you are
+    #[arg(long, value_name = "USER")]
+    pub(crate) db_user: Option<String>,
+    /// Database
+    #[arg(short, long)]
+    pub(crate) database: Option<String>,
+    /// Group to join for the session; may be given several times
+    #[arg(long, value_name = "GROUP")]
+    pub(crate) db_group: Vec<String>,
+    /// Create the database user at login when it does not exist
+    #[arg(long)]
+    pub(crate) auto_create: bool,
+    /// Lifetime of the credential: 15m to 1h
+    #[arg(long)]
+    pub(crate) duration: Option<String>,
+    /// Who chooses the database user: you, or AWS from your IAM identity
+    #[arg(long)]
+    pub(crate) mapping: Option<MappingArg>,
+    /// Host to dial, instead of asking AWS
+    #[arg(long)]
+    pub(crate) host: Option<String>,
+    /// Port to dial
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) port: Option<u16>,
+    /// Name on the warehouse's certificate, when it is not the host's (tunnels, load balancers)
+    #[arg(long, value_name = "HOST")]
+    pub(crate) server_name: Option<String>,
+    /// Trust these CA certificates (PEM) instead of the system's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum MappingArg {
+    /// AWS, from the IAM identity
+    Iam,
+    /// You
+    User,
+}
+
+impl From<MappingArg> for Mapping {
+    fn from(mapping: MappingArg) -> Self {
+        match mapping {
+            MappingArg::Iam => Self::Iam,
+            MappingArg::User => Self::User,
+        }
+    }
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ConnectArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    /// Client to open
+    #[arg(long, default_value = "psql")]
+    pub(crate) client: String,
+    /// Arguments for the client
+    #[arg(last = true)]
+    pub(crate) arguments: Vec<std::ffi::OsString>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ExecArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    /// Put the password into PGPASSWORD, where the command's children and your other processes can read it
+    #[arg(long)]
+    pub(crate) direct: bool,
+    /// Command and arguments
+    #[arg(last = true, required = true)]
+    pub(crate) command: Vec<std::ffi::OsString>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct UrlArgs {
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
+    /// Syntax: jdbc, jdbc-postgresql, odbc, uri, keyword, sqlalchemy, dotnet, env, pgpass, pg-service, dbt, airflow
+    #[arg(long, default_value = "jdbc", value_parser = format)]
+    pub(crate) format: Format,
+    /// Print the string for a proxy at this address, without a password
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) via_proxy: Option<String>,
+}
+
+fn format(text: &str) -> Result<Format, String> {
+    text.parse().map_err(|error: shiftkey::Error| format!("{error}; {}", error.hint().unwrap_or_default()))
+}

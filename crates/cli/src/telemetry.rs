@@ -1,0 +1,15 @@
+//! Logs to stderr, more of them with each `-v`. No secret is ever an argument of a log line.
+
+use tracing_subscriber::filter::LevelFilter;
+
+pub(crate) fn install(verbose: u8) {
+    // The SDK logs requests and answers at its finest levels, passwords among them: those levels are never on.
+    let level = match verbose {
+        0 => LevelFilter::ERROR,
+        1 => LevelFilter::INFO,
+        _ => LevelFilter::DEBUG,
+    };
+    let subscriber = tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false);
+    // Only the first call counts, and there is one.
+    let _ = subscriber.with_max_level(level).try_init();
+}
