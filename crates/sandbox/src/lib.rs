@@ -2,4 +2,5 @@
 //! It is the independent oracle: of our crates it knows only `shiftkey-wire`, so a client's misunderstanding cannot be shared.
 
 pub mod clock;
+pub mod iam;
 pub mod world;
