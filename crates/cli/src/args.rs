@@ -75,7 +75,9 @@ pub(crate) enum Command {
         shiftkey connect workgroup:adhoc@us-east-1 --client pgcli")]
     Connect(ConnectArgs),
     /// Print a temporary database credential
-    #[command(after_help = "Examples:\n  shiftkey creds prod/analytics\n  shiftkey creds cluster:analytics@us-east-1 --db-user etl --json | jq -r .db_password")]
+    #[command(
+        after_help = "Examples:\n  shiftkey creds prod/analytics\n  shiftkey creds cluster:analytics@us-east-1 --db-user etl --json | jq -r .db_password"
+    )]
     Creds(TargetArgs),
     /// Check every step from identity to a query, and say which one fails
     #[command(after_help = "Examples:\n  shiftkey doctor\n  shiftkey doctor prod/analytics\n  shiftkey doctor prod/analytics --json")]
@@ -89,7 +91,9 @@ pub(crate) enum Command {
     ///
     /// libpq's clients find the password through PGPASSFILE, a file in memory that only you can read. With --direct it is in
     /// PGPASSWORD, for clients that do not know PGPASSFILE.
-    #[command(after_help = "Examples:\n  shiftkey exec prod/analytics -- psql -c 'select current_user'\n  shiftkey exec prod/analytics --direct -- python job.py")]
+    #[command(
+        after_help = "Examples:\n  shiftkey exec prod/analytics -- psql -c 'select current_user'\n  shiftkey exec prod/analytics --direct -- python job.py"
+    )]
     Exec(ExecArgs),
     /// Print the manual page
     #[command(after_help = "Examples:\n  shiftkey man | man -l -")]

@@ -75,14 +75,7 @@ struct Inner {
 impl Error {
     /// A failure of `kind`; `message` is one line without a trailing period and holds no secret.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner {
-            kind,
-            target: None,
-            message: message.into(),
-            hint: None,
-            sqlstate: None,
-            source: None,
-        }))
+        Self(Box::new(Inner { kind, target: None, message: message.into(), hint: None, sqlstate: None, source: None }))
     }
 
     /// Shorthand for [`ErrorKind::Config`].

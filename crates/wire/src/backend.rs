@@ -1,6 +1,11 @@
 //! What a server sends while signing in and in answer to a simple query.
 
-use crate::{WireError, error_fields::ErrorFields, frame::{self, Frame}, read::Body};
+use crate::{
+    WireError,
+    error_fields::ErrorFields,
+    frame::{self, Frame},
+    read::Body,
+};
 
 /// A server's message.
 #[derive(Clone, Debug, Eq, PartialEq)]

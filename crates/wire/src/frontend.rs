@@ -1,6 +1,11 @@
 //! What a client sends after the first packet, as far as signing in and a simple query need it.
 
-use crate::{WireError, auth::scram, frame::{self, Frame}, read::Body};
+use crate::{
+    WireError,
+    auth::scram,
+    frame::{self, Frame},
+    read::Body,
+};
 
 /// A client's message.
 #[derive(Clone, Eq, PartialEq)]

@@ -30,12 +30,7 @@ struct Report<'a> {
     failure: Option<ErrorKind>,
 }
 
-pub(crate) async fn doctor(
-    name: Option<&str>,
-    options: &CredentialOptions,
-    settings: &Settings,
-    printer: &Printer,
-) -> Result<(), Failure> {
+pub(crate) async fn doctor(name: Option<&str>, options: &CredentialOptions, settings: &Settings, printer: &Printer) -> Result<(), Failure> {
     let mut report = Report { printer, steps: Vec::new(), failure: None };
     let shiftkey = settings.shiftkey();
     let target = report
@@ -82,11 +77,21 @@ async fn warehouse(report: &mut Report<'_>, shiftkey: &Shiftkey, target: &Target
         .await;
     report.check("network", with(login.as_ref(), async |login| dial::reach(login).await.map(|_| ("TCP answers".to_owned(), ())))).await;
     report
-        .check("TLS", with(login.as_ref(), async |login| {
-            let stream = dial::encrypted(login, &options).await?;
-            let version = stream.get_ref().1.protocol_version().and_then(|version| version.as_str().map(str::to_owned));
-            Ok((format!("certificate of {} accepted, {}", login.server_name.as_deref().unwrap_or(&login.endpoint.host), version.unwrap_or_default()), ()))
-        }))
+        .check(
+            "TLS",
+            with(login.as_ref(), async |login| {
+                let stream = dial::encrypted(login, &options).await?;
+                let version = stream.get_ref().1.protocol_version().and_then(|version| version.as_str().map(str::to_owned));
+                Ok((
+                    format!(
+                        "certificate of {} accepted, {}",
+                        login.server_name.as_deref().unwrap_or(&login.endpoint.host),
+                        version.unwrap_or_default()
+                    ),
+                    (),
+                ))
+            }),
+        )
         .await;
     report
         .check("query", async {

@@ -93,6 +93,8 @@ fn dialled(login: &Login) -> Result<(&str, Option<&str>)> {
         Some(name) if host.parse::<std::net::IpAddr>().is_ok() => Ok((name, Some(host))),
         Some("localhost") if host == "localhost" => Ok((host, None)),
         Some(name) if host == "localhost" => Ok((name, Some("127.0.0.1"))),
-        Some(_) => Err(Error::config("with server_name, libpq needs the host to be an IP address").with_hint("pass --host 127.0.0.1 or the like")),
+        Some(_) => {
+            Err(Error::config("with server_name, libpq needs the host to be an IP address").with_hint("pass --host 127.0.0.1 or the like"))
+        }
     }
 }

@@ -4,13 +4,19 @@ use std::{
     collections::{HashMap, hash_map::RandomState},
     future::Future,
     hash::{BuildHasher, Hasher},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::{AtomicU64, Ordering}},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
 use tokio::task::AbortHandle;
 
-use super::{CacheKey, schedule::{self, Verdict}};
+use super::{
+    CacheKey,
+    schedule::{self, Verdict},
+};
 use crate::{
     clock::Clock,
     credential::Credential,

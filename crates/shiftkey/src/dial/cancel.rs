@@ -4,7 +4,10 @@ use shiftkey_wire::startup::{CancelRequest, FirstPacket};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{BackendKey, Options};
-use crate::{credential::Login, error::{Error, ErrorKind, Result}};
+use crate::{
+    credential::Login,
+    error::{Error, ErrorKind, Result},
+};
 
 /// Asks the warehouse to cancel what `key`'s session runs. The server never answers whether it did.
 ///

@@ -6,10 +6,12 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use aws_config::{
-    BehaviorVersion, Region, SdkConfig, profile::ProfileFileCredentialsProvider, provider_config::ProviderConfig,
-    timeout::TimeoutConfig,
+    BehaviorVersion, Region, SdkConfig, profile::ProfileFileCredentialsProvider, provider_config::ProviderConfig, timeout::TimeoutConfig,
 };
-use aws_credential_types::{Credentials, provider::{SharedCredentialsProvider, error::CredentialsError}};
+use aws_credential_types::{
+    Credentials,
+    provider::{SharedCredentialsProvider, error::CredentialsError},
+};
 use aws_smithy_async::time::{SharedTimeSource, TimeSource};
 use aws_smithy_http_client::{Builder, Connector, proxy::ProxyConfig, tls};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
@@ -67,7 +69,9 @@ impl Surroundings {
         region: Option<String>,
     ) -> Result<Option<SharedCredentialsProvider>> {
         // An explicit profile wins over keys in the environment, as `aws --profile` does.
-        if scope.profile.is_none() && let Some(keys) = self.environment_keys() {
+        if scope.profile.is_none()
+            && let Some(keys) = self.environment_keys()
+        {
             return Ok(Some(SharedCredentialsProvider::new(keys)));
         }
         let region = region.or_else(|| profiles.region());
@@ -78,7 +82,11 @@ impl Surroundings {
             .with_behavior_version(Some(BehaviorVersion::v2026_01_12()));
         let chain = role::plan(profiles)?;
         if let Some(chain) = chain {
-            let sts = role::Sts { http, region, endpoint: self.endpoint(scope, "STS").or_else(|| self.env.var("AWS_ENDPOINT_URL").map(str::to_owned)) };
+            let sts = role::Sts {
+                http,
+                region,
+                endpoint: self.endpoint(scope, "STS").or_else(|| self.env.var("AWS_ENDPOINT_URL").map(str::to_owned)),
+            };
             return Ok(Some(role::provider(self, chain, profiles, &base, sts)));
         }
         if scope.profile.is_none() && !profiles.exists() {
@@ -121,17 +129,16 @@ impl Surroundings {
             .next()
             .is_some_and(|url| url.starts_with("http://"));
         let roots = if plain { tls::TrustStore::empty() } else { trust_store(&self.env)? };
-        let context = tls::TlsContext::builder().with_trust_store(roots).build().map_err(|error| {
-            crate::Error::config("the trust anchors could not be used").with_source(error)
-        })?;
+        let context = tls::TlsContext::builder()
+            .with_trust_store(roots)
+            .build()
+            .map_err(|error| crate::Error::config("the trust anchors could not be used").with_source(error))?;
         Ok(Builder::new().build_with_connector_fn(move |settings, components| {
             let mut connector = Connector::builder().proxy_config(ProxyConfig::from_env());
             connector.set_connector_settings(settings.cloned());
-            connector.set_sleep_impl(components.and_then(aws_smithy_runtime_api::client::runtime_components::RuntimeComponents::sleep_impl));
             connector
-                .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc))
-                .tls_context(context.clone())
-                .build()
+                .set_sleep_impl(components.and_then(aws_smithy_runtime_api::client::runtime_components::RuntimeComponents::sleep_impl));
+            connector.tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc)).tls_context(context.clone()).build()
         }))
     }
 

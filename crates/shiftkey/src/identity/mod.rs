@@ -8,10 +8,16 @@ mod profiles;
 mod role;
 mod session_store;
 
-use std::{sync::Arc, time::{Duration, SystemTime}};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use aws_config::SdkConfig;
-use aws_credential_types::{Credentials, provider::{ProvideCredentials, SharedCredentialsProvider, error::CredentialsError}};
+use aws_credential_types::{
+    Credentials,
+    provider::{ProvideCredentials, SharedCredentialsProvider, error::CredentialsError},
+};
 
 pub(crate) use self::chain::Surroundings;
 use crate::{
@@ -35,11 +41,7 @@ pub struct Scope {
 
 impl From<&Target> for Scope {
     fn from(target: &Target) -> Self {
-        Self {
-            profile: target.profile.clone(),
-            region: target.region.clone(),
-            endpoint_url: target.endpoint_url.clone(),
-        }
+        Self { profile: target.profile.clone(), region: target.region.clone(), endpoint_url: target.endpoint_url.clone() }
     }
 }
 

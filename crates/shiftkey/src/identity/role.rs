@@ -6,7 +6,10 @@
 use std::{sync::Arc, time::Duration};
 
 use aws_config::{
-    Region, ecs::EcsCredentialsProvider, imds::credentials::ImdsCredentialsProvider, profile::{Profile, ProfileFileCredentialsProvider},
+    Region,
+    ecs::EcsCredentialsProvider,
+    imds::credentials::ImdsCredentialsProvider,
+    profile::{Profile, ProfileFileCredentialsProvider},
     provider_config::ProviderConfig,
 };
 use aws_credential_types::{
@@ -15,7 +18,11 @@ use aws_credential_types::{
 };
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
-use super::{chain::Surroundings, profiles::{Profiles, digest}, session_store};
+use super::{
+    chain::Surroundings,
+    profiles::{Profiles, digest},
+    session_store,
+};
 use crate::error::{Error, ErrorKind, Result};
 
 /// One `AssumeRole` step, as a profile writes it down.
@@ -94,11 +101,7 @@ pub(super) fn provider(
     let source = match &chain.source {
         Source::Profile(name) if chain.steps.first().is_some_and(|step| step.profile == *name) => static_keys(profiles, name),
         Source::Profile(name) => SharedCredentialsProvider::new(
-            ProfileFileCredentialsProvider::builder()
-                .configure(base)
-                .profile_files(profiles.files())
-                .profile_name(name)
-                .build(),
+            ProfileFileCredentialsProvider::builder().configure(base).profile_files(profiles.files()).profile_name(name).build(),
         ),
         Source::Ambient(kind) => ambient(surroundings, kind, base),
     };
@@ -174,7 +177,9 @@ impl AssumedRoles {
         ]);
         let kept = step.mfa_serial.as_ref().and(self.surroundings.cache_dir.as_deref());
         let now = self.surroundings.clock.now();
-        if let Some(dir) = kept && let Some(session) = session_store::read(dir, &name, now) {
+        if let Some(dir) = kept
+            && let Some(session) = session_store::read(dir, &name, now)
+        {
             return Ok(session);
         }
         let session = self.call(step, keys).await?;
@@ -258,7 +263,9 @@ fn ambient(surroundings: &Surroundings, kind: &str, base: &ProviderConfig) -> Sh
         "EcsContainer" => SharedCredentialsProvider::new(EcsCredentialsProvider::builder().configure(base).build()),
         "Environment" => match surroundings.environment_keys() {
             Some(keys) => SharedCredentialsProvider::new(keys),
-            None => SharedCredentialsProvider::new(Nothing("credential_source is Environment, but AWS_ACCESS_KEY_ID is not set".to_owned())),
+            None => {
+                SharedCredentialsProvider::new(Nothing("credential_source is Environment, but AWS_ACCESS_KEY_ID is not set".to_owned()))
+            }
         },
         other => SharedCredentialsProvider::new(Nothing(format!("credential_source '{other}' is not known"))),
     }

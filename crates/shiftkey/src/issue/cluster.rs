@@ -3,10 +3,7 @@
 //! Shapes: Amazon Redshift API Reference, `GetClusterCredentials`, `GetClusterCredentialsWithIAM`,
 //! `DescribeClusters`, `DescribeCustomDomainAssociations`.
 
-use std::{
-    sync::Arc,
-    time::SystemTime,
-};
+use std::{sync::Arc, time::SystemTime};
 
 use aws_sdk_redshift::Client;
 
@@ -64,7 +61,8 @@ pub(super) async fn locate(identity: &Identity, id: &str) -> Result<Endpoint> {
         .await
         .map_err(|error| aws_error("redshift:DescribeClusters", error))?;
     let cluster = answer.clusters.unwrap_or_default().into_iter().find(|cluster| cluster.cluster_identifier.as_deref() == Some(id));
-    let cluster = cluster.ok_or_else(|| Error::new(ErrorKind::NoSuchTarget, format!("AWS lists no cluster '{id}' in {}", identity.region)))?;
+    let cluster =
+        cluster.ok_or_else(|| Error::new(ErrorKind::NoSuchTarget, format!("AWS lists no cluster '{id}' in {}", identity.region)))?;
     let status = cluster.cluster_status.unwrap_or_default();
     match cluster.endpoint.map(|endpoint| (endpoint.address, endpoint.port)) {
         Some((Some(host), port)) => Ok(Endpoint { host, port: port.and_then(|port| u16::try_from(port).ok()).unwrap_or(5439) }),

@@ -1,7 +1,7 @@
 //! AWS's errors told apart by their codes. A throttle arrives as a generic error of the query protocol, so no typed
 //! exception would catch it.
 
-use aws_smithy_runtime_api::{client::{orchestrator::HttpResponse, result::SdkError}};
+use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkError};
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use crate::{
@@ -46,10 +46,19 @@ fn kind(code: Option<&str>, status: u16) -> ErrorKind {
     match code {
         "AccessDenied" | "AccessDeniedException" | "OptInRequired" | "UnauthorizedOperation" => ErrorKind::Denied,
         "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" => ErrorKind::IdentityExpired,
-        "IncompleteSignature" | "InvalidAccessKeyId" | "InvalidClientTokenId" | "InvalidSignatureException"
-        | "MissingAuthenticationToken" | "SignatureDoesNotMatch" | "UnrecognizedClientException" => ErrorKind::NoIdentity,
+        "IncompleteSignature"
+        | "InvalidAccessKeyId"
+        | "InvalidClientTokenId"
+        | "InvalidSignatureException"
+        | "MissingAuthenticationToken"
+        | "SignatureDoesNotMatch"
+        | "UnrecognizedClientException" => ErrorKind::NoIdentity,
         "ClusterNotFound" | "ClusterNotFoundFault" | "ResourceNotFoundException" => ErrorKind::NoSuchTarget,
-        "InvalidParameterCombination" | "InvalidParameterValue" | "MissingParameter" | "UnsupportedOperation" | "ValidationError"
+        "InvalidParameterCombination"
+        | "InvalidParameterValue"
+        | "MissingParameter"
+        | "UnsupportedOperation"
+        | "ValidationError"
         | "ValidationException" => ErrorKind::Config,
         _ if status >= 500 => ErrorKind::Unreachable,
         _ => ErrorKind::Unexpected,

@@ -124,9 +124,8 @@ pub(crate) async fn resolve_domain(identity: &Identity, host: &str) -> Result<Wa
     if let Some(name) = serverless::of_domain(identity, host).await? {
         return Ok(Warehouse::Workgroup(name));
     }
-    Err(Error::new(ErrorKind::NoSuchTarget, format!("AWS knows no custom domain '{host}' in {}", identity.region)).with_hint(
-        "say which warehouse stands behind the host: `cluster:ID --host HOST`, or a target with `cluster` and `host`",
-    ))
+    Err(Error::new(ErrorKind::NoSuchTarget, format!("AWS knows no custom domain '{host}' in {}", identity.region))
+        .with_hint("say which warehouse stands behind the host: `cluster:ID --host HOST`, or a target with `cluster` and `host`"))
 }
 
 /// The user to ask for: as given, or made from who is asking.
@@ -138,10 +137,7 @@ fn db_user(template: Option<&str>, caller: Option<&Caller>) -> Result<String> {
         return checked(name);
     };
     let mut user = template.to_owned();
-    for (mark, value) in [
-        ("{session_name}", caller.and_then(Caller::session_name)),
-        ("{user_name}", caller.and_then(Caller::user_name)),
-    ] {
+    for (mark, value) in [("{session_name}", caller.and_then(Caller::session_name)), ("{user_name}", caller.and_then(Caller::user_name))] {
         if user.contains(mark) {
             let arn = caller.map_or("the caller", |caller| caller.arn.as_str());
             let value = value.ok_or_else(|| unknown_user(&format!("{mark} is asked for, but {arn} has none")))?;

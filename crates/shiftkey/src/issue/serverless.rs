@@ -56,9 +56,11 @@ pub(super) async fn of_domain(identity: &Identity, host: &str) -> Result<Option<
     let mut pages = client(identity).list_custom_domain_associations().custom_domain_name(host).into_paginator().send();
     while let Some(page) = pages.next().await {
         let page = page.map_err(|error| aws_error("redshift-serverless:ListCustomDomainAssociations", error))?;
-        let found = page.associations.unwrap_or_default().into_iter().find(|association| {
-            association.custom_domain_name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(host))
-        });
+        let found = page
+            .associations
+            .unwrap_or_default()
+            .into_iter()
+            .find(|association| association.custom_domain_name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(host)));
         if let Some(name) = found.and_then(|association| association.workgroup_name) {
             return Ok(Some(name));
         }

@@ -62,8 +62,7 @@ impl HostName {
 
     /// Whether AWS alone can answer under this name as a warehouse.
     pub fn is_redshift(&self) -> bool {
-        matches!(self, Self::Cluster { .. } | Self::Workgroup { .. })
-            || matches!(self, Self::Nameless { serverless: true, .. })
+        matches!(self, Self::Cluster { .. } | Self::Workgroup { .. }) || matches!(self, Self::Nameless { serverless: true, .. })
     }
 
     fn cluster(id: &str, region: &str) -> Self {

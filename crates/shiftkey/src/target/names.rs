@@ -197,9 +197,20 @@ mod tests {
 
     #[test]
     fn durations_are_those_that_aws_takes() {
-        for (text, seconds) in [("900", Some(900)), ("900s", Some(900)), ("15m", Some(900)), ("1h", Some(3600)), ("3600", Some(3600)),
-            ("899", None), ("3601", None), ("2h", None), ("", None), ("-1", None), ("900.5s", None), ("1e3", None)]
-        {
+        for (text, seconds) in [
+            ("900", Some(900)),
+            ("900s", Some(900)),
+            ("15m", Some(900)),
+            ("1h", Some(3600)),
+            ("3600", Some(3600)),
+            ("899", None),
+            ("3601", None),
+            ("2h", None),
+            ("", None),
+            ("-1", None),
+            ("900.5s", None),
+            ("1e3", None),
+        ] {
             assert_eq!(duration(text).ok().map(|duration| duration.as_secs()), seconds, "{text}");
         }
     }

@@ -17,7 +17,11 @@ pub fn verify(digest: &[u8], password: &[u8], salt: &[u8], server_nonce: &[u8], 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{backend::{Authentication, Backend}, frame, frontend::Frontend};
+    use crate::{
+        backend::{Authentication, Backend},
+        frame,
+        frontend::Frontend,
+    };
 
     fn hex(bytes: &[u8]) -> String {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()

@@ -8,8 +8,8 @@ mod schema;
 
 use std::path::{Path, PathBuf};
 
-pub use self::layers::{Origin, Setting};
 use self::layers::Layers;
+pub use self::layers::{Origin, Setting};
 use crate::{
     env::Env,
     error::Result,

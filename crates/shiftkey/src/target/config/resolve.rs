@@ -36,7 +36,11 @@ fn find(file: &File, text: &str) -> Result<(String, Entry, Environment)> {
             None => (rest.to_owned(), None),
         };
         let mut entry = Entry { region, ..Entry::default() };
-        if kind == "cluster" { entry.cluster = Some(name) } else { entry.workgroup = Some(name) }
+        if kind == "cluster" {
+            entry.cluster = Some(name)
+        } else {
+            entry.workgroup = Some(name)
+        }
         return Ok((text.to_owned(), entry, Environment::default()));
     }
     let by_name: Vec<&String> = file.targets.keys().filter(|name| name.rsplit('/').next() == Some(text)).collect();
@@ -87,8 +91,8 @@ fn build(label: String, entry: Entry, environment: Environment, defaults: &Setti
         (None, None) => None,
     };
     if let Some(endpoint) = entry.endpoint {
-        let (dialled, given, _) = host::split(&endpoint)
-            .ok_or_else(|| Error::config(format!("'{}' is not a host and port", names::shown(&endpoint))))?;
+        let (dialled, given, _) =
+            host::split(&endpoint).ok_or_else(|| Error::config(format!("'{}' is not a host and port", names::shown(&endpoint))))?;
         host.get_or_insert_with(|| dialled.to_owned());
         port = port.or(given);
     }
@@ -162,8 +166,10 @@ fn check(target: &Target) -> Result<()> {
     };
     let excess = [("db_user", target.db_user.is_some()), ("groups", !target.groups.is_empty()), ("auto_create", target.auto_create)];
     match excess.into_iter().find(|(_, given)| *given) {
-        Some((key, _)) => Err(Error::config(format!("{key} cannot be chosen with {picked_by_aws}: AWS makes the user from the IAM identity"))
-            .with_hint("leave it out; give rights to the user IAM:NAME or IAMR:ROLE in the warehouse")),
+        Some((key, _)) => {
+            Err(Error::config(format!("{key} cannot be chosen with {picked_by_aws}: AWS makes the user from the IAM identity"))
+                .with_hint("leave it out; give rights to the user IAM:NAME or IAMR:ROLE in the warehouse"))
+        }
         None => Ok(()),
     }
 }

@@ -93,8 +93,23 @@ impl File {
         for (name, entry) in over.targets {
             let under = self.targets.entry(name).or_default();
             lay!(
-                under, entry, cluster, workgroup, endpoint, database, db_user, groups, auto_create, duration, mapping, host, port,
-                server_name, ca_file, profile, region
+                under,
+                entry,
+                cluster,
+                workgroup,
+                endpoint,
+                database,
+                db_user,
+                groups,
+                auto_create,
+                duration,
+                mapping,
+                host,
+                port,
+                server_name,
+                ca_file,
+                profile,
+                region
             );
         }
     }

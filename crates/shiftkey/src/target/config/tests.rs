@@ -152,8 +152,13 @@ fn every_value_knows_its_origin() {
     let user = place.write("home/.config/shiftkey/config.toml", "[environments.prod]\nregion = \"us-east-1\"\nprofile = \"p\"\n");
     let project = place.write("home/work/shiftkey.toml", "[environments.prod]\nregion = \"eu-west-1\"\n");
     place.env.vars.insert("SHIFTKEY_PROFILE".into(), "q".into());
-    let shown: Vec<String> =
-        place.load().unwrap().settings().iter().map(|setting| format!("{} = {} ({})", setting.key, setting.value, setting.origin)).collect();
+    let shown: Vec<String> = place
+        .load()
+        .unwrap()
+        .settings()
+        .iter()
+        .map(|setting| format!("{} = {} ({})", setting.key, setting.value, setting.origin))
+        .collect();
     assert_eq!(
         shown,
         [
