@@ -1,6 +1,13 @@
 //! A pretend AWS and a pretend Amazon Redshift on loopback, for the demo, the tests and users' own CI.
 //! It is the independent oracle: of our crates it knows only `shiftkey-wire`, so a client's misunderstanding cannot be shared.
 
+mod aws;
+pub mod calls;
 pub mod clock;
 pub mod iam;
+mod sandbox;
+pub mod seed;
 pub mod world;
+
+pub use aws::RateLimit;
+pub use sandbox::{Builder, Sandbox};

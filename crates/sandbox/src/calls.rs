@@ -1,0 +1,49 @@
+//! Counts the calls that reached the pretend AWS: that number is the product's headline.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// One answered call.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Call {
+    /// The API action, for example `GetClusterCredentials`.
+    pub action: String,
+    /// The caller's ARN; empty when the signature did not hold.
+    pub caller_arn: String,
+    /// `ok`, or the error code.
+    pub outcome: String,
+}
+
+/// All calls so far. Clones share the list; `Display` prints a table.
+#[derive(Clone, Debug, Default)]
+pub struct Calls {
+    list: Arc<Mutex<Vec<Call>>>,
+}
+
+impl Calls {
+    /// How many calls of this action were answered, failed ones too.
+    pub fn count(&self, action: &str) -> usize {
+        self.list().iter().filter(|it| it.action == action).count()
+    }
+
+    /// Every call, oldest first.
+    pub fn list(&self) -> Vec<Call> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn record(&self, call: Call) {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner).push(call);
+    }
+}
+
+impl fmt::Display for Calls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rows = BTreeMap::<Call, usize>::new();
+        for call in self.list() {
+            *rows.entry(call).or_default() += 1;
+        }
+        writeln!(f, "{:>6}  {:<30} {:<22} caller", "calls", "action", "outcome")?;
+        rows.iter().try_for_each(|(call, n)| writeln!(f, "{n:>6}  {:<30} {:<22} {}", call.action, call.outcome, call.caller_arn))
+    }
+}

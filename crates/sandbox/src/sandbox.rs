@@ -1,0 +1,228 @@
+//! Starting and stopping the sandbox, and the environment that points a client at it.
+
+use std::fmt::Write as _;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::aws::{Aws, RateLimit};
+use crate::calls::Calls;
+use crate::clock::SandboxClock;
+use crate::seed::{self, EXTERNAL_ID, PROD, User};
+use crate::world::{World, WarehouseKind};
+
+/// What to start. Nothing is bound before [`Builder::start`].
+#[derive(Debug, Default)]
+pub struct Builder {
+    aws_port: u16,
+    rate_limit: Option<RateLimit>,
+    clock: SandboxClock,
+    nasty_passwords: bool,
+    ca_pem: Option<String>,
+}
+
+impl Builder {
+    /// The port of the pretend AWS; 0, the default, takes a free one.
+    pub fn aws_port(mut self, port: u16) -> Self {
+        self.aws_port = port;
+        self
+    }
+
+    /// Throttles calls per account, region and action. Off by default.
+    pub fn rate_limit(mut self, limit: RateLimit) -> Self {
+        self.rate_limit = Some(limit);
+        self
+    }
+
+    /// The clock that judges every expiry.
+    pub fn clock(mut self, clock: SandboxClock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Issues passwords with quotes, spaces, `:`, `@`, `%`, `\` and a letter outside ASCII.
+    pub fn nasty_passwords(mut self) -> Self {
+        self.nasty_passwords = true;
+        self
+    }
+
+    /// The certificate authority that clients are to trust.
+    pub fn ca_pem(mut self, pem: impl Into<String>) -> Self {
+        self.ca_pem = Some(pem.into());
+        self
+    }
+
+    /// Starts the servers on loopback.
+    ///
+    /// # Errors
+    /// When the port is taken or the private directory cannot be written.
+    pub async fn start(self) -> io::Result<Sandbox> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, self.aws_port)).await?;
+        let address = listener.local_addr()?;
+        let directory = tempfile::Builder::new().prefix("shiftkey-sandbox-").tempdir()?;
+        let world = World::new(seed::warehouses());
+        let aws = Aws::new(world.clone(), self.clock.clone(), self.rate_limit, self.nasty_passwords);
+        let calls = aws.calls.clone();
+        write_private(&directory.path().join("config"), &profiles())?;
+        write_private(&directory.path().join("credentials"), &keys())?;
+        write_private(&directory.path().join("config.toml"), &targets(&world, address))?;
+        if let Some(pem) = &self.ca_pem {
+            write_private(&directory.path().join("ca.pem"), pem)?;
+        }
+        let stop = CancellationToken::new();
+        let server = tokio::spawn(aws.serve(listener, stop.clone()));
+        Ok(Sandbox { address, directory, world, calls, clock: self.clock, ca_pem: self.ca_pem, stop, server })
+    }
+}
+
+/// A running sandbox. Dropping it ends its servers and removes its files.
+#[derive(Debug)]
+pub struct Sandbox {
+    address: SocketAddr,
+    directory: TempDir,
+    world: World,
+    calls: Calls,
+    clock: SandboxClock,
+    ca_pem: Option<String>,
+    stop: CancellationToken,
+    server: JoinHandle<()>,
+}
+
+impl Sandbox {
+    /// Starts from the defaults.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// `http://127.0.0.1:PORT`, for `AWS_ENDPOINT_URL`.
+    pub fn endpoint_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The CA as PEM, when the sandbox was given one.
+    pub fn ca_pem(&self) -> Option<&str> {
+        self.ca_pem.as_deref()
+    }
+
+    /// The file that holds [`Sandbox::ca_pem`].
+    pub fn ca_file(&self) -> Option<PathBuf> {
+        self.ca_pem.as_ref().map(|_| self.directory.path().join("ca.pem"))
+    }
+
+    /// The environment of a client that is alice.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        self.environment_for("alice").expect("alice is seeded")
+    }
+
+    /// The environment of a client that is one of the seeded IAM users: alice, etl, intern, security, stage.
+    pub fn environment_for(&self, user: &str) -> Option<Vec<(String, String)>> {
+        let user = seed::users().into_iter().find(|it| it.name == user)?;
+        let file = |name: &str| self.directory.path().join(name).display().to_string();
+        let mut pairs = vec![
+            ("AWS_ENDPOINT_URL", self.endpoint_url()),
+            ("AWS_ACCESS_KEY_ID", user.access_key()),
+            ("AWS_SECRET_ACCESS_KEY", user.secret_key()),
+            ("AWS_REGION", "us-east-1".to_owned()),
+            ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+            ("AWS_CONFIG_FILE", file("config")),
+            ("AWS_SHARED_CREDENTIALS_FILE", file("credentials")),
+            ("SHIFTKEY_CONFIG", file("config.toml")),
+        ];
+        if self.ca_pem.is_some() {
+            pairs.extend([
+                ("SHIFTKEY_CA_FILE", file("ca.pem")),
+                ("PGSSLROOTCERT", file("ca.pem")),
+                ("PGSSLMODE", "verify-full".to_owned()),
+            ]);
+        }
+        Some(pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &SandboxClock {
+        &self.clock
+    }
+
+    /// Warehouses, grants and connection logs.
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// What was called.
+    pub fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
+    /// Ends the servers and waits for them.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        if let Err(error) = (&mut self.server).await {
+            tracing::warn!(%error, "the pretend AWS did not end well");
+        }
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// Ready-made profiles; no endpoint is written here, the environment names it.
+fn profiles() -> String {
+    let role = |name: &str| format!("role_arn = arn:aws:iam::{PROD}:role/{name}\nsource_profile = default\nrole_session_name = alice\n");
+    let mut text = "[default]\nregion = us-east-1\n".to_owned();
+    for user in seed::users() {
+        let _ = write!(text, "[profile {}]\nregion = us-east-1\n", profile(&user));
+    }
+    let _ = write!(text, "[profile engineer]\nregion = us-east-1\n{}", role("DataEngineer"));
+    let _ = write!(text, "[profile partner]\nregion = us-east-1\n{}external_id = {EXTERNAL_ID}\n", role("Partner"));
+    let serial = format!("mfa_serial = arn:aws:iam::{PROD}:mfa/alice\nduration_seconds = 3600\n");
+    let _ = write!(text, "[profile mfa]\nregion = us-east-1\n{}{serial}", role("Guarded"));
+    text
+}
+
+fn keys() -> String {
+    let section = |name: &str, user: &User| {
+        format!("[{name}]\naws_access_key_id = {}\naws_secret_access_key = {}\n", user.access_key(), user.secret_key())
+    };
+    let users = seed::users();
+    let default = users.iter().filter(|it| it.name == "alice").map(|it| section("default", it));
+    default.chain(users.iter().map(|it| section(profile(it), it))).collect()
+}
+
+/// The profile of the staging user carries the account's name.
+fn profile(user: &User) -> &'static str {
+    if user.account == PROD { user.name } else { "staging" }
+}
+
+/// Every warehouse as a target: `prod/analytics`, and `prod/analytics` elsewhere carries its region.
+fn targets(world: &World, address: SocketAddr) -> String {
+    let mut text = String::new();
+    for (name, profile) in [("prod", "default"), ("staging", "staging")] {
+        let _ = write!(text, "[environments.{name}]\nprofile = \"{profile}\"\nregion = \"us-east-1\"\nendpoint_url = \"http://{address}\"\n\n");
+    }
+    for it in world.warehouses() {
+        let environment = if it.id.account == PROD { "prod" } else { "staging" };
+        let kind = if it.id.kind == WarehouseKind::Cluster { "cluster" } else { "workgroup" };
+        let (name, region) = (&it.id.name, &it.id.region);
+        let _ = write!(text, "[targets.\"{environment}/{name}\"]\n{kind} = \"{name}\"\nregion = \"{region}\"\ndatabase = \"dev\"\n");
+        if it.id.kind == WarehouseKind::Cluster {
+            text.push_str("db_user = \"{user_name}\"\n");
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let mut file: File = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())
+}
