@@ -4,7 +4,10 @@
 mod aws;
 pub mod calls;
 pub mod clock;
+pub mod engine;
+pub mod gate;
 pub mod iam;
+pub mod pki;
 mod sandbox;
 pub mod seed;
 pub mod world;

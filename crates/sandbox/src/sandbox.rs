@@ -15,6 +15,9 @@ use tokio_util::sync::CancellationToken;
 use crate::aws::{Aws, RateLimit};
 use crate::calls::Calls;
 use crate::clock::SandboxClock;
+use crate::engine::Engine;
+use crate::gate::{Challenge, Gate, GateOptions};
+use crate::pki::Pki;
 use crate::seed::{self, EXTERNAL_ID, PROD, User};
 use crate::world::{World, WarehouseKind};
 
@@ -25,10 +28,23 @@ pub struct Builder {
     rate_limit: Option<RateLimit>,
     clock: SandboxClock,
     nasty_passwords: bool,
-    ca_pem: Option<String>,
+    engine: Engine,
+    challenge: Challenge,
 }
 
 impl Builder {
+    /// What answers queries.
+    pub fn engine(mut self, engine: Engine) -> Self {
+        self.engine = engine;
+        self
+    }
+
+    /// How clients must prove their passwords.
+    pub fn challenge(mut self, challenge: Challenge) -> Self {
+        self.challenge = challenge;
+        self
+    }
+
     /// The port of the pretend AWS; 0, the default, takes a free one.
     pub fn aws_port(mut self, port: u16) -> Self {
         self.aws_port = port;
@@ -53,12 +69,6 @@ impl Builder {
         self
     }
 
-    /// The certificate authority that clients are to trust.
-    pub fn ca_pem(mut self, pem: impl Into<String>) -> Self {
-        self.ca_pem = Some(pem.into());
-        self
-    }
-
     /// Starts the servers on loopback.
     ///
     /// # Errors
@@ -68,17 +78,18 @@ impl Builder {
         let address = listener.local_addr()?;
         let directory = tempfile::Builder::new().prefix("shiftkey-sandbox-").tempdir()?;
         let world = World::new(seed::warehouses());
+        let pki = Pki::generate().map_err(io::Error::other)?;
+        let options = GateOptions { engine: self.engine, challenge: self.challenge, ..GateOptions::default() };
+        let gate = Gate::start(&world, &self.clock, &pki, &options).await?;
         let aws = Aws::new(world.clone(), self.clock.clone(), self.rate_limit, self.nasty_passwords);
         let calls = aws.calls.clone();
         write_private(&directory.path().join("config"), &profiles())?;
         write_private(&directory.path().join("credentials"), &keys())?;
         write_private(&directory.path().join("config.toml"), &targets(&world, address))?;
-        if let Some(pem) = &self.ca_pem {
-            write_private(&directory.path().join("ca.pem"), pem)?;
-        }
+        write_private(&directory.path().join("ca.pem"), pki.ca_pem())?;
         let stop = CancellationToken::new();
         let server = tokio::spawn(aws.serve(listener, stop.clone()));
-        Ok(Sandbox { address, directory, world, calls, clock: self.clock, ca_pem: self.ca_pem, stop, server })
+        Ok(Sandbox { address, directory, world, calls, clock: self.clock, pki, gate: Some(gate), stop, server })
     }
 }
 
@@ -90,7 +101,8 @@ pub struct Sandbox {
     world: World,
     calls: Calls,
     clock: SandboxClock,
-    ca_pem: Option<String>,
+    pki: Pki,
+    gate: Option<Gate>,
     stop: CancellationToken,
     server: JoinHandle<()>,
 }
@@ -106,14 +118,14 @@ impl Sandbox {
         format!("http://{}", self.address)
     }
 
-    /// The CA as PEM, when the sandbox was given one.
-    pub fn ca_pem(&self) -> Option<&str> {
-        self.ca_pem.as_deref()
+    /// The certificate authority that the warehouses' certificate is by, as PEM.
+    pub fn ca_pem(&self) -> &str {
+        self.pki.ca_pem()
     }
 
     /// The file that holds [`Sandbox::ca_pem`].
-    pub fn ca_file(&self) -> Option<PathBuf> {
-        self.ca_pem.as_ref().map(|_| self.directory.path().join("ca.pem"))
+    pub fn ca_file(&self) -> PathBuf {
+        self.directory.path().join("ca.pem")
     }
 
     /// The environment of a client that is alice.
@@ -125,7 +137,7 @@ impl Sandbox {
     pub fn environment_for(&self, user: &str) -> Option<Vec<(String, String)>> {
         let user = seed::users().into_iter().find(|it| it.name == user)?;
         let file = |name: &str| self.directory.path().join(name).display().to_string();
-        let mut pairs = vec![
+        let pairs = vec![
             ("AWS_ENDPOINT_URL", self.endpoint_url()),
             ("AWS_ACCESS_KEY_ID", user.access_key()),
             ("AWS_SECRET_ACCESS_KEY", user.secret_key()),
@@ -134,14 +146,10 @@ impl Sandbox {
             ("AWS_CONFIG_FILE", file("config")),
             ("AWS_SHARED_CREDENTIALS_FILE", file("credentials")),
             ("SHIFTKEY_CONFIG", file("config.toml")),
+            ("SHIFTKEY_CA_FILE", file("ca.pem")),
+            ("PGSSLROOTCERT", file("ca.pem")),
+            ("PGSSLMODE", "verify-full".to_owned()),
         ];
-        if self.ca_pem.is_some() {
-            pairs.extend([
-                ("SHIFTKEY_CA_FILE", file("ca.pem")),
-                ("PGSSLROOTCERT", file("ca.pem")),
-                ("PGSSLMODE", "verify-full".to_owned()),
-            ]);
-        }
         Some(pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
     }
 
@@ -163,6 +171,9 @@ impl Sandbox {
     /// Ends the servers and waits for them.
     pub async fn stop(mut self) {
         self.stop.cancel();
+        if let Some(gate) = self.gate.take() {
+            gate.stop().await;
+        }
         if let Err(error) = (&mut self.server).await {
             tracing::warn!(%error, "the pretend AWS did not end well");
         }

@@ -100,7 +100,7 @@ pub(crate) fn warehouses() -> Vec<Warehouse> {
         (WarehouseKind::Cluster, STAGING, "us-east-1", "analytics"),
         (WarehouseKind::Cluster, STAGING, "eu-west-1", "marketing"),
         (WarehouseKind::Workgroup, PROD, "us-east-1", "adhoc"),
-        (WarehouseKind::Workgroup, PROD, "us-east-1", "bi"),
+        (WarehouseKind::Workgroup, PROD, "us-east-1", "reports"),
         (WarehouseKind::Workgroup, PROD, "eu-west-1", "science"),
         (WarehouseKind::Workgroup, STAGING, "us-east-1", "adhoc"),
     ];

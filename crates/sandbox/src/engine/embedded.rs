@@ -4,8 +4,7 @@
 mod rewrite;
 
 use std::{
-    collections::HashMap,
-    fmt, io,
+    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -26,43 +25,28 @@ use rusqlite::{Connection, types::ValueRef};
 use tokio::net::UnixStream;
 
 use self::rewrite::{Facts, Plan};
-use super::Entry;
-use crate::world::WarehouseId;
+use super::Channel;
 
-/// Databases in memory, one for each warehouse; sessions of a warehouse share it.
-#[derive(Default)]
-pub(super) struct Embedded(Mutex<HashMap<WarehouseId, Arc<Mutex<Connection>>>>);
+/// One warehouse's database, in memory; its sessions share it.
+pub(crate) struct Server(Arc<Mutex<Connection>>);
 
-impl fmt::Debug for Embedded {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Embedded").finish_non_exhaustive()
+impl Server {
+    pub(super) fn new() -> io::Result<Self> {
+        Connection::open_in_memory().map(|database| Self(Arc::new(Mutex::new(database)))).map_err(io::Error::other)
     }
-}
 
-impl Embedded {
-    pub(super) fn open(&self, entry: Entry<'_>) -> io::Result<UnixStream> {
-        let database = {
-            let mut databases = lock(&self.0);
-            match databases.get(&entry.warehouse.id) {
-                Some(database) => Arc::clone(database),
-                None => {
-                    let database = Arc::new(Mutex::new(Connection::open_in_memory().map_err(io::Error::other)?));
-                    databases.insert(entry.warehouse.id.clone(), Arc::clone(&database));
-                    database
-                }
-            }
-        };
-        let session = Arc::new(Session { database, user: entry.db_user.to_owned(), parser: Arc::new(NoopQueryParser::new()) });
+    /// A session whose user is whoever the startup message names.
+    pub(super) fn dial(&self) -> io::Result<Box<dyn Channel>> {
+        let session = Arc::new(Session { database: Arc::clone(&self.0), parser: Arc::new(NoopQueryParser::new()) });
         let (ours, theirs) = UnixStream::pair()?;
         // Ends with the stream, which the gate owns.
         tokio::spawn(pgwire::tokio::process_socket_unix(theirs, Handlers(session)));
-        Ok(ours)
+        Ok(Box::new(ours))
     }
 }
 
 struct Session {
     database: Arc<Mutex<Connection>>,
-    user: String,
     parser: Arc<NoopQueryParser>,
 }
 
@@ -96,13 +80,10 @@ enum Outcome {
 }
 
 impl Session {
-    fn facts(&self, client: &impl ClientInfo) -> Facts {
-        let database = client.metadata().get("database").cloned().unwrap_or_default();
-        Facts { user: self.user.clone(), database }
-    }
-
-    fn plan(&self, sql: &str, client: &impl ClientInfo) -> PgWireResult<Vec<Plan>> {
-        rewrite::plan(sql, &self.facts(client)).map_err(|(code, message)| error(code, &message))
+    fn plan(sql: &str, client: &impl ClientInfo) -> PgWireResult<Vec<Plan>> {
+        let said = |name: &str| client.metadata().get(name).cloned().unwrap_or_default();
+        let facts = Facts { user: said("user"), database: said("database") };
+        rewrite::plan(sql, &facts).map_err(|(code, message)| error(code, &message))
     }
 
     /// Statements here take microseconds, so they run where they are.
@@ -176,7 +157,7 @@ impl SimpleQueryHandler for Session {
     where
         C: ClientInfo + Unpin + Send + Sync,
     {
-        let plans = self.plan(query, client)?;
+        let plans = Self::plan(query, client)?;
         plans.iter().map(|plan| respond(self.run(plan)?, &Format::UnifiedText)).collect()
     }
 }
@@ -197,7 +178,7 @@ impl ExtendedQueryHandler for Session {
         if portal.parameter_len() > 0 {
             return Err(error("0A000", "the embedded engine takes no parameters; run the sandbox with --engine postgres"));
         }
-        match self.plan(&portal.statement.statement, client)?.as_slice() {
+        match Self::plan(&portal.statement.statement, client)?.as_slice() {
             [plan] => respond(self.run(plan)?, &portal.result_column_format),
             _ => Err(error("42601", "cannot insert multiple commands into a prepared statement")),
         }
@@ -223,7 +204,7 @@ impl ExtendedQueryHandler for Session {
 impl Session {
     /// The columns that a statement will answer with, without running it.
     fn columns(&self, sql: &str, client: &impl ClientInfo) -> PgWireResult<Vec<(String, Type)>> {
-        match self.plan(sql, client)?.first() {
+        match Self::plan(sql, client)?.first() {
             Some(Plan::Value { column, .. }) => Ok(vec![(column.clone(), Type::TEXT)]),
             Some(Plan::Query { sql, types }) => {
                 let database = lock(&self.database);

@@ -7,7 +7,7 @@ use shiftkey_wire::error_fields::{ErrorFields, sqlstate};
 use shiftkey_wire::startup::{CancelRequest, FirstPacket, StartupMessage};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional_with_sizes};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{Duration, sleep, timeout};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
@@ -28,7 +28,7 @@ pub(super) struct Door {
     tls: TlsAcceptor,
     options: GateOptions,
     engine: OnceCell<Running>,
-    places: Semaphore,
+    places: Arc<Semaphore>,
 }
 
 /// A client that is in: its stream, its engine's, and whose session it is.
@@ -37,13 +37,15 @@ struct Session {
     engine: Connection<Box<dyn Channel>>,
     member: Member,
     record: ConnectionRecord,
+    /// Held until the end, since connections are counted.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 type Client = Connection<TlsStream<TcpStream>>;
 
 impl Door {
     pub(super) fn new(id: WarehouseId, world: World, clock: SandboxClock, pki: &Pki, options: GateOptions) -> Self {
-        let (tls, places) = (TlsAcceptor::from(pki.server_config()), Semaphore::new(options.connection_limit));
+        let (tls, places) = (TlsAcceptor::from(pki.server_config()), Arc::new(Semaphore::new(options.connection_limit)));
         Self { id, world, clock, tls, options, engine: OnceCell::new(), places }
     }
 
@@ -116,13 +118,12 @@ impl Door {
             Some(FirstPacket::Cancel(cancel)) => return self.cancel(cancel).await.map(|()| None),
             _ => return Ok(None),
         };
-        let Ok(place) = self.places.try_acquire() else {
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             let message = format!("connection limit \"{}\" exceeded for non-superusers", self.options.connection_limit);
             return refuse(client, ErrorFields::fatal(sqlstate::TOO_MANY_CONNECTIONS, message)).await.map(|()| None);
         };
-        // Given back by `Session`'s end, see `serve`: the place is held for as long as the sign-in here and counted anew there.
-        drop(place);
-        self.sign_in(client, &startup).await
+        let session = self.sign_in(client, &startup).await?;
+        Ok(session.map(|session| Session { place: Some(place), ..session }))
     }
 
     async fn sign_in(&self, mut client: Client, startup: &StartupMessage) -> io::Result<Option<Session>> {
@@ -176,7 +177,7 @@ impl Door {
             Ok(engine) => engine,
             Err(error) => return refuse(client, engine::unavailable(&error)).await.map(|()| None),
         };
-        let mut session = Session { client, engine, member, record };
+        let mut session = Session { client, engine, member, record, place: None };
         match welcome(&mut session.client, &mut session.engine).await {
             Ok(true) => {
                 self.log("initiating session", &session.record);
