@@ -95,7 +95,7 @@ fn row(discovered: Discovered) -> Vec<String> {
     vec![format!("{}@{region}", warehouse(&found)), status, host.unwrap_or_default(), port, database.unwrap_or_default()]
 }
 
-fn warehouse(warehouse: &Warehouse) -> String {
+pub(super) fn warehouse(warehouse: &Warehouse) -> String {
     match warehouse {
         Warehouse::Cluster(id) => format!("cluster:{id}"),
         Warehouse::CustomDomain(host) => host.clone(),

@@ -79,29 +79,19 @@ impl MemoryCache {
         Fut: Future<Output = Result<Arc<Credential>>> + Send + 'static,
     {
         let entry = self.entry(key);
-        match self.look(&entry, &issue) {
+        let arrived = match self.look(&entry, &issue) {
             Look::Hit(credential) => return Ok((credential, true)),
             Look::Denied(error) => return Err(error),
-            Look::Miss => {}
-        }
-        let arrived = lock(&entry.state).attempts;
+            Look::Miss { attempts } => attempts,
+        };
         let _flight = entry.flight.lock().await;
-        {
-            let state = lock(&entry.state);
-            if state.attempts > arrived {
-                // Another attempt ended while this caller waited.
-                if let Some((error, _)) = &state.failure {
-                    return Err(error.clone());
-                }
-                if let Some(credential) = state.usable(self.clock.now(), entry.jitter) {
-                    self.hits.fetch_add(1, Ordering::Relaxed);
-                    return Ok((credential, true));
-                }
-            }
+        if let Some(credential) = self.shared(&entry, arrived)? {
+            self.hits.fetch_add(1, Ordering::Relaxed);
+            return Ok((credential, true));
         }
         self.issued.fetch_add(1, Ordering::Relaxed);
         let outcome = issue().await;
-        lock(&entry.state).settle(&outcome, self.clock.now());
+        lock(&entry.state).settle(&outcome, self.clock.now(), entry.jitter);
         Ok((outcome?, false))
     }
 
@@ -119,6 +109,17 @@ impl MemoryCache {
         Stats { hits: self.hits.load(Ordering::Relaxed), issued: self.issued.load(Ordering::Relaxed) }
     }
 
+    /// What the attempts after the `arrived`-th left for a caller that waited. A credential outranks a failure: the
+    /// failure may be that of a later renewal.
+    fn shared(&self, entry: &Entry, arrived: u64) -> Result<Option<Arc<Credential>>> {
+        let state = lock(&entry.state);
+        match (state.usable(self.clock.now(), entry.jitter), &state.failure) {
+            (Some(credential), _) => Ok(Some(credential)),
+            (None, Some((error, _))) if state.attempts > arrived => Err(error.clone()),
+            (None, _) => Ok(None),
+        }
+    }
+
     fn look<F, Fut>(&self, entry: &Arc<Entry>, issue: &F) -> Look
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -132,7 +133,7 @@ impl MemoryCache {
                 let (entry, clock, renewed) = (Arc::clone(entry), Arc::clone(&self.clock), issue());
                 let task = tokio::spawn(async move {
                     let outcome = renewed.await;
-                    lock(&entry.state).settle(&outcome, clock.now());
+                    lock(&entry.state).settle(&outcome, clock.now(), entry.jitter);
                 });
                 state.renewal = Some(task.abort_handle());
             }
@@ -141,7 +142,8 @@ impl MemoryCache {
         }
         match &state.failure {
             Some((error, at)) if error.kind() == ErrorKind::Denied && is_recent(now, *at) => Look::Denied(error.clone()),
-            _ => Look::Miss,
+            // Counted under the same lock: an attempt that ends between looking and waiting is not missed.
+            _ => Look::Miss { attempts: state.attempts },
         }
     }
 
@@ -173,7 +175,7 @@ impl Drop for MemoryCache {
 enum Look {
     Hit(Arc<Credential>),
     Denied(Error),
-    Miss,
+    Miss { attempts: u64 },
 }
 
 // === impl State ===
@@ -191,10 +193,14 @@ impl State {
         old && !running && !recent
     }
 
-    /// Takes an attempt's outcome in. A failure never discards a credential.
-    fn settle(&mut self, outcome: &Result<Arc<Credential>>, now: SystemTime) {
+    /// Takes an attempt's outcome in. Neither a failure nor a dead answer discards a credential that can be used.
+    fn settle(&mut self, outcome: &Result<Arc<Credential>>, now: SystemTime, jitter: f64) {
         self.attempts += 1;
         match outcome {
+            Ok(credential) if verdict(credential, now, jitter) == Verdict::Expired => {
+                let error = Error::new(ErrorKind::Unexpected, "AWS issued a credential that has already expired");
+                self.failure = Some((error.with_hint("is this machine's clock right?"), now));
+            }
             Ok(credential) => {
                 self.credential = Some(Arc::clone(credential));
                 self.failure = None;

@@ -145,7 +145,9 @@ pub fn render(format: Format, login: &Login) -> Result<Secret> {
 /// # Errors
 /// As [`render`].
 pub fn render_masked(format: Format, login: &Login) -> Result<String> {
-    with_password(format, login, "********")
+    // The mark is made of characters that no format quotes, and only then becomes stars.
+    const MARK: &str = "masked-password-here";
+    Ok(with_password(format, login, MARK)?.replace(MARK, "********"))
 }
 
 /// The string for a proxy: without a password, and without TLS, since it does not leave the machine.

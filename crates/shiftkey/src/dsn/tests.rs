@@ -137,7 +137,8 @@ fn the_formats_look_as_documented() {
 fn a_masked_string_and_one_for_a_proxy_hold_no_password() {
     let login = login("IAM:alice", "hunter2");
     for format in Format::ALL {
-        assert!(!render_masked(format, &login).unwrap().contains("hunter2"), "{format}");
+        let masked = render_masked(format, &login).unwrap();
+        assert!(!masked.contains("hunter2") && masked.contains("********"), "{format}: {masked}");
         let proxy = ViaProxy { host: "127.0.0.1", port: 5439, database: "dev", user: "alice", target: "prod/analytics" };
         let text = render_via_proxy(format, proxy).unwrap();
         assert!(!text.contains("hunter2") && !text.contains("verify-full"), "{format}: {text}");

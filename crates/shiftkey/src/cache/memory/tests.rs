@@ -35,11 +35,12 @@ struct Issuer {
     calls: Arc<AtomicUsize>,
     failure: Arc<Mutex<Option<ErrorKind>>>,
     gate: Option<Arc<Notify>>,
+    lifetime: u64,
 }
 
 impl Issuer {
     fn new(clock: &Arc<Hand>) -> Self {
-        Self { clock: Arc::clone(clock), calls: Arc::default(), failure: Arc::default(), gate: None }
+        Self { clock: Arc::clone(clock), calls: Arc::default(), failure: Arc::default(), gate: None, lifetime: 3600 }
     }
 
     fn calls(&self) -> usize {
@@ -67,7 +68,7 @@ impl Issuer {
                     db_user: format!("IAM:user{call}"),
                     password: Secret::new("p".into()),
                     issued_at: now,
-                    expires_at: now + Duration::from_secs(3600),
+                    expires_at: now + Duration::from_secs(issuer.lifetime),
                 }))
             })
         }
@@ -213,4 +214,36 @@ async fn only_the_credential_that_was_refused_is_forgotten() {
     assert!(!cached && second.db_user == "IAM:user2");
     cache.invalidate(&key("alice"), &first);
     assert!(cache.get_or_issue(&key("alice"), issuer.issue()).await.unwrap().1, "a newer one stays");
+}
+
+#[tokio::test]
+async fn a_renewal_that_brings_a_dead_credential_replaces_nothing() {
+    let clock = Hand::new();
+    let issuer = Issuer::new(&clock);
+    let cache = MemoryCache::new(Arc::clone(&clock) as Arc<dyn Clock>);
+    cache.get_or_issue(&key("alice"), issuer.issue()).await.unwrap();
+    clock.advance(3100);
+    let dead = Issuer { lifetime: 5, ..issuer.clone() };
+    for _ in 0..3 {
+        let (credential, cached) = cache.get_or_issue(&key("alice"), dead.issue()).await.unwrap();
+        assert_eq!((credential.db_user.as_str(), cached), ("IAM:user1", true));
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(issuer.calls(), 2, "the dead answer was asked for once");
+}
+
+/// The order that two threads can produce: the second looks before the first settles, and waits after it.
+#[tokio::test]
+async fn an_attempt_that_ends_between_looking_and_waiting_is_shared() {
+    let clock = Hand::new();
+    let issuer = Issuer::new(&clock);
+    let cache = MemoryCache::new(Arc::clone(&clock) as Arc<dyn Clock>);
+    let entry = cache.entry(&key("alice"));
+    let Look::Miss { attempts } = cache.look(&entry, &issuer.issue()) else { panic!("nothing is there yet") };
+    issuer.fail(Some(ErrorKind::Throttled));
+    assert!(cache.get_or_issue(&key("alice"), issuer.issue()).await.is_err());
+    assert_eq!(cache.shared(&entry, attempts).unwrap_err().kind(), ErrorKind::Throttled);
+    issuer.fail(None);
+    let (issued, _) = cache.get_or_issue(&key("alice"), issuer.issue()).await.unwrap();
+    assert_eq!(cache.shared(&entry, attempts).unwrap(), Some(issued), "a credential outranks an older failure");
 }

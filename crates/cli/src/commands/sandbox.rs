@@ -1,0 +1,77 @@
+//! `sandbox`: a pretend AWS and warehouse, until it is told to stop, or for as long as a command runs.
+
+use std::process::ExitCode;
+
+use shiftkey::{Error, ErrorKind};
+use shiftkey_sandbox::Sandbox;
+use tokio::{
+    process::Command,
+    signal::unix::{SignalKind, signal},
+};
+
+use crate::{args::SandboxArgs, child, exit::Failure, output::Printer};
+
+pub(crate) async fn sandbox(args: SandboxArgs, printer: &Printer) -> Result<ExitCode, Failure> {
+    let sandbox = start(&args).await?;
+    let status = match args.command.split_first() {
+        Some((program, arguments)) => {
+            let mut command = Command::new(program);
+            command.args(arguments).envs(sandbox.environment());
+            child::run(command).await
+        }
+        None => serve(&sandbox, printer).await,
+    };
+    if !sandbox.calls().list().is_empty() {
+        printer.say(sandbox.calls().to_string().trim_end());
+    }
+    sandbox.stop().await;
+    status
+}
+
+async fn start(args: &SandboxArgs) -> Result<Sandbox, Error> {
+    let builder = Sandbox::builder().engine(args.engine.clone()).challenge(args.challenge).aws_port(args.port);
+    builder.start().await.map_err(|error| {
+        let message = format!("the sandbox could not be started: {error}");
+        match error.kind() {
+            std::io::ErrorKind::AddrInUse => Error::config(message).with_hint("choose another --port, or leave it out"),
+            _ => Error::new(ErrorKind::Unexpected, message).with_source(error),
+        }
+    })
+}
+
+/// Prints the variables and waits for Ctrl-C or SIGTERM.
+async fn serve(sandbox: &Sandbox, printer: &Printer) -> Result<ExitCode, Failure> {
+    // Listening before anything is printed: who reads the variables may send the signal at once.
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let variables = sandbox.environment();
+    if printer.json {
+        let object: serde_json::Map<_, _> = variables.into_iter().map(|(name, value)| (name, value.into())).collect();
+        printer.json(&object)?;
+    } else {
+        for (name, value) in &variables {
+            printer.line(&format!("export {name}={}", quoted(value)))?;
+        }
+    }
+    printer.say("The sandbox runs until Ctrl-C. In another terminal, paste the lines above, then: shiftkey connect prod/analytics");
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// In single quotes, for a POSIX shell.
+fn quoted(value: &str) -> String {
+    format!("'{}'", value.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn a_quote_inside_a_value_does_not_end_it() {
+        assert_eq!(quoted("it's $HOME"), r"'it'\''s $HOME'");
+    }
+}
