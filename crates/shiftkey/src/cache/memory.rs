@@ -91,8 +91,8 @@ impl MemoryCache {
         }
         self.issued.fetch_add(1, Ordering::Relaxed);
         let outcome = issue().await;
-        lock(&entry.state).settle(&outcome, self.clock.now(), entry.jitter);
-        Ok((outcome?, false))
+        let issued = lock(&entry.state).settle(outcome, self.clock.now(), entry.jitter)?;
+        Ok((issued, false))
     }
 
     /// Forgets `credential` if it is still the one of `key`; a newer one stays.
@@ -133,7 +133,9 @@ impl MemoryCache {
                 let (entry, clock, renewed) = (Arc::clone(entry), Arc::clone(&self.clock), issue());
                 let task = tokio::spawn(async move {
                     let outcome = renewed.await;
-                    lock(&entry.state).settle(&outcome, clock.now(), entry.jitter);
+                    if let Err(error) = lock(&entry.state).settle(outcome, clock.now(), entry.jitter) {
+                        tracing::debug!(%error, "a renewal failed; the present credential stays");
+                    }
                 });
                 state.renewal = Some(task.abort_handle());
             }
@@ -194,19 +196,21 @@ impl State {
     }
 
     /// Takes an attempt's outcome in. Neither a failure nor a dead answer discards a credential that can be used.
-    fn settle(&mut self, outcome: &Result<Arc<Credential>>, now: SystemTime, jitter: f64) {
+    fn settle(&mut self, outcome: Result<Arc<Credential>>, now: SystemTime, jitter: f64) -> Result<Arc<Credential>> {
         self.attempts += 1;
-        match outcome {
-            Ok(credential) if verdict(credential, now, jitter) == Verdict::Expired => {
-                let error = Error::new(ErrorKind::Unexpected, "AWS issued a credential that has already expired");
-                self.failure = Some((error.with_hint("is this machine's clock right?"), now));
-            }
+        let outcome = outcome.and_then(|credential| match verdict(&credential, now, jitter) {
+            Verdict::Expired => Err(Error::new(ErrorKind::Unexpected, "AWS issued a credential that has already expired")
+                .with_hint("is this machine's clock right?")),
+            Verdict::Fresh | Verdict::RefreshAhead => Ok(credential),
+        });
+        match &outcome {
             Ok(credential) => {
                 self.credential = Some(Arc::clone(credential));
                 self.failure = None;
             }
             Err(error) => self.failure = Some((error.clone(), now)),
         }
+        outcome
     }
 
     fn is_worth_keeping(&self, now: SystemTime, jitter: f64) -> bool {

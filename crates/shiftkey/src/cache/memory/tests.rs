@@ -217,10 +217,13 @@ async fn only_the_credential_that_was_refused_is_forgotten() {
 }
 
 #[tokio::test]
-async fn a_renewal_that_brings_a_dead_credential_replaces_nothing() {
+async fn a_dead_credential_replaces_nothing_and_is_not_handed_out() {
     let clock = Hand::new();
     let issuer = Issuer::new(&clock);
     let cache = MemoryCache::new(Arc::clone(&clock) as Arc<dyn Clock>);
+    let first_dead = Issuer { lifetime: 5, ..Issuer::new(&clock) };
+    let error = cache.get_or_issue(&key("alice"), first_dead.issue()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unexpected);
     cache.get_or_issue(&key("alice"), issuer.issue()).await.unwrap();
     clock.advance(3100);
     let dead = Issuer { lifetime: 5, ..issuer.clone() };
