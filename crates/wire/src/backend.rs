@@ -1,5 +1,7 @@
 //! What a server sends while signing in and in answer to a simple query.
 
+use std::fmt;
+
 use crate::{
     WireError,
     error_fields::ErrorFields,
@@ -7,8 +9,9 @@ use crate::{
     read::Body,
 };
 
-/// A server's message.
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// A server's message. Its `Debug` keeps the cancel key, parameters' values (Redshift's `driver_token` is a secret) and
+/// rows to itself.
+#[derive(Clone, Eq, PartialEq)]
 pub enum Backend {
     /// `R`.
     Authentication(Authentication),
@@ -132,6 +135,29 @@ impl Backend {
                 unknown.iter().for_each(|name| frame::put_cstr(body, name.as_bytes()));
             }),
             Self::Other(_) => {}
+        }
+    }
+}
+
+impl fmt::Debug for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Authentication(request) => f.debug_tuple("Authentication").field(request).finish(),
+            Self::BackendKeyData { process_id, .. } => {
+                f.debug_struct("BackendKeyData").field("process_id", process_id).finish_non_exhaustive()
+            }
+            Self::CommandComplete(tag) => f.debug_tuple("CommandComplete").field(tag).finish(),
+            Self::DataRow(values) => f.debug_struct("DataRow").field("columns", &values.len()).finish_non_exhaustive(),
+            Self::EmptyQueryResponse => f.write_str("EmptyQueryResponse"),
+            Self::Error(fields) => f.debug_tuple("Error").field(fields).finish(),
+            Self::NegotiateProtocolVersion(minor, unknown) => {
+                f.debug_tuple("NegotiateProtocolVersion").field(minor).field(unknown).finish()
+            }
+            Self::Notice(fields) => f.debug_tuple("Notice").field(fields).finish(),
+            Self::ParameterStatus(name, _) => f.debug_struct("ParameterStatus").field("name", name).finish_non_exhaustive(),
+            Self::ReadyForQuery(status) => f.debug_tuple("ReadyForQuery").field(status).finish(),
+            Self::RowDescription(names) => f.debug_tuple("RowDescription").field(names).finish(),
+            Self::Other(tag) => f.debug_tuple("Other").field(tag).finish(),
         }
     }
 }
@@ -294,6 +320,17 @@ mod tests {
         body.extend_from_slice(b"schema\0table\0column\0catalog\0\0\x01");
         let message = Backend::parse(Frame { tag: b'T', body: &body }).unwrap();
         assert_eq!(message, Backend::RowDescription(vec!["current_user".into()]));
+    }
+
+    #[test]
+    fn debug_keeps_secrets() {
+        for (message, shown) in [
+            (Backend::BackendKeyData { process_id: 7, key: b"hush".to_vec() }, "BackendKeyData { process_id: 7, .. }"),
+            (Backend::ParameterStatus("driver_token".into(), "hush".into()), "ParameterStatus { name: \"driver_token\", .. }"),
+            (Backend::DataRow(vec![Some(b"hush".to_vec())]), "DataRow { columns: 1, .. }"),
+        ] {
+            assert_eq!(format!("{message:?}"), shown);
+        }
     }
 
     #[test]

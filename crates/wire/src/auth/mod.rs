@@ -16,14 +16,18 @@ pub struct SignIn {
     user: Vec<u8>,
     password: Zeroizing<String>,
     nonce: [u8; 18],
-    scram: Scram,
+    state: State,
 }
 
-enum Scram {
+enum State {
     NotStarted,
-    Sent(Box<scram::Client>),
-    Proven(Box<scram::Verifier>),
-    Verified,
+    /// A proof that needs none in return was sent.
+    Answered,
+    ScramSent(Box<scram::Client>),
+    ScramProven(Box<scram::Verifier>),
+    ScramVerified,
+    /// Signed in, or failed. Nothing that the server says afterwards counts.
+    Over,
 }
 
 /// What to do next.
@@ -61,7 +65,7 @@ impl std::error::Error for SignInError {}
 impl SignIn {
     /// A client that can prove `password`. `nonce` must be random and used once.
     pub fn new(user: &str, password: &str, nonce: [u8; 18]) -> Self {
-        Self { user: user.as_bytes().to_vec(), password: Zeroizing::new(password.to_owned()), nonce, scram: Scram::NotStarted }
+        Self { user: user.as_bytes().to_vec(), password: Zeroizing::new(password.to_owned()), nonce, state: State::NotStarted }
     }
 
     /// Takes the server's request in.
@@ -69,26 +73,29 @@ impl SignIn {
     /// # Errors
     /// When the request cannot be answered; the connection is then of no use.
     pub fn step(&mut self, request: &Authentication) -> Result<Step, SignInError> {
-        match (std::mem::replace(&mut self.scram, Scram::NotStarted), request) {
-            (Scram::NotStarted, Authentication::Ok) | (Scram::Verified, Authentication::Ok) => Ok(Step::Done),
-            (Scram::Sent(_) | Scram::Proven(_), Authentication::Ok) => Err(SignInError::Server("did not prove that it knows the password")),
-            (Scram::NotStarted, request) => self.answer(request),
-            (Scram::Sent(client), Authentication::SaslContinue(data)) => {
+        let (step, state) = match (std::mem::replace(&mut self.state, State::Over), request) {
+            (State::NotStarted | State::Answered | State::ScramVerified, Authentication::Ok) => (Step::Done, State::Over),
+            (State::ScramSent(_) | State::ScramProven(_), Authentication::Ok) => {
+                return Err(SignInError::Server("did not prove that it knows the password"));
+            }
+            (State::NotStarted, request) => self.answer(request)?,
+            (State::ScramSent(client), Authentication::SaslContinue(data)) => {
                 let (reply, verifier) = client.proof(&self.password, data)?;
-                self.scram = Scram::Proven(Box::new(verifier));
-                Ok(Step::Reply(Frontend::SaslResponse(reply)))
+                (Step::Reply(Frontend::SaslResponse(reply)), State::ScramProven(Box::new(verifier)))
             }
-            (Scram::Proven(verifier), Authentication::SaslFinal(data)) => {
+            (State::ScramProven(verifier), Authentication::SaslFinal(data)) => {
                 verifier.check(data)?;
-                self.scram = Scram::Verified;
-                Ok(Step::Wait)
+                (Step::Wait, State::ScramVerified)
             }
-            _ => Err(SignInError::Server("sent a request out of turn")),
-        }
+            _ => return Err(SignInError::Server("sent a request out of turn")),
+        };
+        self.state = state;
+        Ok(step)
     }
 
-    fn answer(&mut self, request: &Authentication) -> Result<Step, SignInError> {
-        Ok(Step::Reply(match request {
+    fn answer(&self, request: &Authentication) -> Result<(Step, State), SignInError> {
+        let mut state = State::Answered;
+        let reply = match request {
             Authentication::Cleartext => Frontend::Password(self.password.as_bytes().to_vec()),
             Authentication::Md5(salt) => Frontend::Password(md5::response(&self.user, self.password.as_bytes(), *salt)),
             Authentication::Digest { algorithm: 0, salt, nonce } => {
@@ -104,7 +111,7 @@ impl SignIn {
                 }
                 let client = scram::Client::new(&self.nonce);
                 let data = client.first_message();
-                self.scram = Scram::Sent(Box::new(client));
+                state = State::ScramSent(Box::new(client));
                 Frontend::SaslInitial { mechanism: scram::MECHANISM.into(), data }
             }
             Authentication::Other(14) => return Err(SignInError::Unsupported("a token of an identity provider (code 14)".into())),
@@ -112,7 +119,8 @@ impl SignIn {
             Authentication::Ok | Authentication::SaslContinue(_) | Authentication::SaslFinal(_) => {
                 return Err(SignInError::Server("sent a request out of turn"));
             }
-        }))
+        };
+        Ok((Step::Reply(reply), state))
     }
 }
 
@@ -174,6 +182,32 @@ mod tests {
         let mut client = sign_in();
         client.step(&Authentication::Sasl(vec![scram::MECHANISM.into()])).unwrap();
         assert!(matches!(client.step(&Authentication::Ok), Err(SignInError::Server(_))));
+    }
+
+    #[test]
+    fn a_failed_exchange_stays_failed() {
+        let offer = Authentication::Sasl(vec![scram::MECHANISM.into()]);
+        for wrong in
+            [Authentication::Ok, Authentication::Cleartext, Authentication::SaslContinue(vec![]), Authentication::SaslFinal(vec![])]
+        {
+            let mut client = sign_in();
+            client.step(&offer).unwrap();
+            client.step(&wrong).unwrap_err();
+            for next in [&Authentication::Ok, &Authentication::Cleartext, &offer] {
+                assert!(client.step(next).is_err(), "{next:?} after {wrong:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_password_is_answered_once() {
+        let mut client = sign_in();
+        client.step(&Authentication::Md5([1, 2, 3, 4])).unwrap();
+        client.step(&Authentication::Cleartext).unwrap_err();
+        let mut client = sign_in();
+        client.step(&Authentication::Cleartext).unwrap();
+        assert_eq!(client.step(&Authentication::Ok), Ok(Step::Done));
+        assert!(client.step(&Authentication::Ok).is_err());
     }
 
     #[test]
