@@ -3,13 +3,13 @@
 
 mod rewrite;
 
-use std::{
-    io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{fmt, io};
 
 use async_trait::async_trait;
-use futures::stream;
+use futures::{Sink, stream};
 use pgwire::{
     api::{
         ClientInfo, PgWireServerHandlers, Type,
@@ -20,33 +20,75 @@ use pgwire::{
         stmt::{NoopQueryParser, StoredStatement},
     },
     error::{ErrorInfo, PgWireError, PgWireResult},
+    messages::{PgWireBackendMessage, PgWireFrontendMessage, response::TransactionStatus},
 };
-use rusqlite::{Connection, types::ValueRef};
-use tokio::net::UnixStream;
+use rusqlite::{Connection, types::{Value, ValueRef}};
+use tokio::{net::UnixStream, task::JoinSet};
 
 use self::rewrite::{Facts, Plan};
 use super::Channel;
+use crate::world::{WarehouseId, World};
 
-/// One warehouse's database, in memory; its sessions share it.
-pub(crate) struct Server(Arc<Mutex<Connection>>);
+/// One warehouse's databases, in memory. They last as long as this; sessions have connections of their own.
+pub(crate) struct Server {
+    shared: Arc<Shared>,
+    sessions: Mutex<JoinSet<io::Result<()>>>,
+}
+
+struct Shared {
+    world: World,
+    id: WarehouseId,
+    /// Tells this warehouse's databases from others' in this process.
+    number: u64,
+    /// A database in memory ends with its last connection, so one of each is kept here.
+    kept: Mutex<HashMap<String, Connection>>,
+}
+
+static NUMBER: AtomicU64 = AtomicU64::new(0);
 
 impl Server {
-    pub(super) fn new() -> io::Result<Self> {
-        Connection::open_in_memory().map(|database| Self(Arc::new(Mutex::new(database)))).map_err(io::Error::other)
+    pub(super) fn new(world: World, id: WarehouseId) -> Self {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let shared = Arc::new(Shared { world, id, number, kept: Mutex::default() });
+        Self { shared, sessions: Mutex::default() }
     }
 
-    /// A session whose user is whoever the startup message names.
     pub(super) fn dial(&self) -> io::Result<Box<dyn Channel>> {
-        let session = Arc::new(Session { database: Arc::clone(&self.0), parser: Arc::new(NoopQueryParser::new()) });
+        let session = Session { shared: Arc::clone(&self.shared), connection: Mutex::default(), parser: Arc::new(NoopQueryParser::new()) };
         let (ours, theirs) = UnixStream::pair()?;
-        // Ends with the stream, which the gate owns.
-        tokio::spawn(pgwire::tokio::process_socket_unix(theirs, Handlers(session)));
+        let mut sessions = lock(&self.sessions);
+        while sessions.try_join_next().is_some() {}
+        sessions.spawn(pgwire::tokio::process_socket_unix(theirs, Handlers(Arc::new(session))));
         Ok(Box::new(ours))
+    }
+
+    pub(super) async fn stop(self) {
+        let mut sessions = std::mem::take(&mut *lock(&self.sessions));
+        sessions.shutdown().await;
+    }
+}
+
+impl Shared {
+    /// A connection to the database, or `None` when the warehouse has none of this name.
+    fn connect(&self, database: &str) -> Option<rusqlite::Result<Connection>> {
+        let known = self.world.warehouse(&self.id)?.databases;
+        let place = known.iter().position(|name| name == database)?;
+        let open = || Connection::open(format!("file:warehouse{}-{place}?mode=memory&cache=shared", self.number));
+        let mut kept = lock(&self.kept);
+        if !kept.contains_key(database) {
+            match open() {
+                Ok(connection) => kept.insert(database.to_owned(), connection),
+                Err(failure) => return Some(Err(failure)),
+            };
+        }
+        Some(open())
     }
 }
 
 struct Session {
-    database: Arc<Mutex<Connection>>,
+    shared: Arc<Shared>,
+    /// Opened by the startup message.
+    connection: Mutex<Option<Connection>>,
     parser: Arc<NoopQueryParser>,
 }
 
@@ -66,7 +108,21 @@ impl PgWireServerHandlers for Handlers {
     }
 }
 
-impl NoopStartupHandler for Session {}
+#[async_trait]
+impl NoopStartupHandler for Session {
+    async fn post_startup<C>(&self, client: &mut C, _message: PgWireFrontendMessage) -> PgWireResult<()>
+    where
+        C: ClientInfo + Sink<PgWireBackendMessage> + Unpin + Send,
+        C::Error: fmt::Debug,
+        PgWireError: From<C::Error>,
+    {
+        let facts = facts(client);
+        let missing = || ErrorInfo::new("FATAL".into(), "3D000".into(), format!("database \"{}\" does not exist", facts.database));
+        let connection = self.shared.connect(&facts.database).ok_or_else(|| PgWireError::UserError(Box::new(missing())))?;
+        *lock(&self.connection) = Some(connection.map_err(|failure| sqlite(&failure))?);
+        Ok(())
+    }
+}
 
 /// A result before it is encoded.
 struct Table {
@@ -75,27 +131,39 @@ struct Table {
 }
 
 enum Outcome {
-    Table(Table),
+    Begin(Tag),
     Done(Tag),
+    End(Tag),
+    Table(Table),
 }
 
 impl Session {
-    fn plan(sql: &str, client: &impl ClientInfo) -> PgWireResult<Vec<Plan>> {
-        let said = |name: &str| client.metadata().get(name).cloned().unwrap_or_default();
-        let facts = Facts { user: said("user"), database: said("database") };
-        rewrite::plan(sql, &facts).map_err(|(code, message)| error(code, &message))
-    }
-
-    /// Statements here take microseconds, so they run where they are.
-    fn run(&self, plan: &Plan) -> PgWireResult<Outcome> {
+    /// Statements on tables in memory take microseconds, so they run where they are.
+    fn run(&self, plan: &Plan, parameters: &[Value], status: TransactionStatus) -> PgWireResult<Outcome> {
+        if status == TransactionStatus::Error && !matches!(plan, Plan::Done("COMMIT" | "ROLLBACK")) {
+            return Err(error("25P02", "current transaction is aborted, commands ignored until end of transaction block"));
+        }
         match plan {
+            Plan::Done("BEGIN") if status == TransactionStatus::Idle => self.begin(),
+            Plan::Done(verb @ ("COMMIT" | "ROLLBACK")) => {
+                // A transaction that failed can only be rolled back.
+                let verb = if status == TransactionStatus::Error { "ROLLBACK" } else { verb };
+                if status != TransactionStatus::Idle {
+                    self.with(|connection| connection.execute_batch(verb))?;
+                }
+                Ok(Outcome::End(Tag::new(verb)))
+            }
             Plan::Done(tag) => Ok(Outcome::Done(Tag::new(tag))),
             Plan::Value { column, value } => {
                 Ok(Outcome::Table(Table { columns: vec![(column.clone(), Type::TEXT)], rows: vec![vec![Some(value.clone())]] }))
             }
-            Plan::Query { sql, types } => self.select(sql, types).map(Outcome::Table),
+            Plan::Query { sql, types } => self.with(|connection| select(connection, sql, types, parameters)).map(Outcome::Table),
             Plan::Execute { sql, verb } => {
-                let changed = lock(&self.database).execute(sql, ()).map_err(|failure| sqlite(&failure))?;
+                let changed = self.with(|connection| {
+                    let mut statement = connection.prepare(sql)?;
+                    bind(&mut statement, parameters)?;
+                    statement.raw_execute()
+                })?;
                 let tag = Tag::new(verb);
                 Ok(Outcome::Done(match *verb {
                     "INSERT" => tag.with_oid(0).with_rows(changed),
@@ -106,28 +174,95 @@ impl Session {
         }
     }
 
-    fn select(&self, sql: &str, types: &[Type]) -> PgWireResult<Table> {
-        let database = lock(&self.database);
-        let mut statement = database.prepare(sql).map_err(|failure| sqlite(&failure))?;
-        let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
-        let columns: Vec<_> =
-            names.into_iter().enumerate().map(|(place, name)| (name, types.get(place).cloned().unwrap_or(Type::TEXT))).collect();
-        let count = columns.len();
-        let text = |value: ValueRef<'_>| match value {
-            ValueRef::Null => None,
-            ValueRef::Integer(number) => Some(number.to_string()),
-            ValueRef::Real(number) => Some(number.to_string()),
-            ValueRef::Text(text) | ValueRef::Blob(text) => Some(String::from_utf8_lossy(text).into_owned()),
-        };
-        let rows = statement.query_map((), |row| (0..count).map(|place| row.get_ref(place).map(text)).collect());
-        let rows = rows.and_then(Iterator::collect).map_err(|failure| sqlite(&failure))?;
-        Ok(Table { columns, rows })
+    fn begin(&self) -> PgWireResult<Outcome> {
+        self.with(|connection| connection.execute_batch("BEGIN"))?;
+        Ok(Outcome::Begin(Tag::new("BEGIN")))
     }
+
+    fn with<T>(&self, act: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> PgWireResult<T> {
+        let connection = lock(&self.connection);
+        let connection = connection.as_ref().ok_or_else(|| error("08003", "the session has not started"))?;
+        act(connection).map_err(|failure| sqlite(&failure))
+    }
+}
+
+fn facts(client: &impl ClientInfo) -> Facts {
+    let known = |name| client.metadata().get(name).cloned().unwrap_or_default();
+    Facts { user: known("user"), database: known("database") }
+}
+
+fn plan(sql: &str, client: &impl ClientInfo) -> PgWireResult<Vec<Plan>> {
+    rewrite::plan(sql, &facts(client)).map_err(|(code, message)| error(code, &message))
+}
+
+fn select(connection: &Connection, sql: &str, types: &[Type], parameters: &[Value]) -> rusqlite::Result<Table> {
+    let mut statement = connection.prepare(sql)?;
+    let columns: Vec<_> = columns(&statement, types);
+    bind(&mut statement, parameters)?;
+    let text = |value: ValueRef<'_>| match value {
+        ValueRef::Null => None,
+        ValueRef::Integer(number) => Some(number.to_string()),
+        ValueRef::Real(number) => Some(number.to_string()),
+        ValueRef::Text(text) | ValueRef::Blob(text) => Some(String::from_utf8_lossy(text).into_owned()),
+    };
+    let mut found = statement.raw_query();
+    let mut rows = Vec::new();
+    while let Some(row) = found.next()? {
+        rows.push((0..columns.len()).map(|place| row.get_ref(place).map(text)).collect::<Result<_, _>>()?);
+    }
+    Ok(Table { columns, rows })
+}
+
+/// Names and types: what the text tells, else what the table's definition does.
+fn columns(statement: &rusqlite::Statement<'_>, types: &[Type]) -> Vec<(String, Type)> {
+    let declared = |kind: Option<&str>| {
+        let kind = kind.unwrap_or_default().to_ascii_lowercase();
+        match kind.split('(').next().unwrap_or_default() {
+            "int" | "integer" | "int4" => Type::INT4,
+            "bigint" | "int8" => Type::INT8,
+            "double precision" | "float" | "float8" | "real" => Type::FLOAT8,
+            _ => Type::TEXT,
+        }
+    };
+    let column = |(place, column): (usize, rusqlite::Column<'_>)| {
+        let kind = types.get(place).filter(|kind| **kind != Type::TEXT).cloned();
+        (column.name().to_owned(), kind.unwrap_or_else(|| declared(column.decl_type())))
+    };
+    statement.columns().into_iter().enumerate().map(column).collect()
+}
+
+fn bind(statement: &mut rusqlite::Statement<'_>, parameters: &[Value]) -> rusqlite::Result<()> {
+    for (index, value) in parameters.iter().enumerate() {
+        if let Some(place) = statement.parameter_index(&format!("${}", index + 1))? {
+            statement.raw_bind_parameter(place, value)?;
+        }
+    }
+    Ok(())
+}
+
+/// The values of a portal's parameters. A type that is not known here counts as text.
+fn parameters(portal: &Portal<String>) -> PgWireResult<Vec<Value>> {
+    let value = |index: usize| {
+        let kind = portal.statement.parameter_types.get(index).cloned().flatten().unwrap_or(Type::TEXT);
+        Ok(match kind {
+            Type::BOOL => portal.parameter::<bool>(index, &kind)?.map(|value| Value::Integer(value.into())),
+            Type::INT2 => portal.parameter::<i16>(index, &kind)?.map(|value| Value::Integer(value.into())),
+            Type::INT4 => portal.parameter::<i32>(index, &kind)?.map(|value| Value::Integer(value.into())),
+            Type::INT8 => portal.parameter::<i64>(index, &kind)?.map(Value::Integer),
+            Type::FLOAT4 => portal.parameter::<f32>(index, &kind)?.map(|value| Value::Real(value.into())),
+            Type::FLOAT8 => portal.parameter::<f64>(index, &kind)?.map(Value::Real),
+            _ => portal.parameter::<String>(index, &Type::TEXT)?.map(Value::Text),
+        }
+        .unwrap_or(Value::Null))
+    };
+    (0..portal.parameter_len()).map(value).collect()
 }
 
 fn respond(outcome: Outcome, format: &Format) -> PgWireResult<Response> {
     let table = match outcome {
+        Outcome::Begin(tag) => return Ok(Response::TransactionStart(tag)),
         Outcome::Done(tag) => return Ok(Response::Execution(tag)),
+        Outcome::End(tag) => return Ok(Response::TransactionEnd(tag)),
         Outcome::Table(table) => table,
     };
     let fields = Arc::new(fields(&table.columns, format));
@@ -138,6 +273,7 @@ fn respond(outcome: Outcome, format: &Format) -> PgWireResult<Response> {
             match (kind, value) {
                 (&Type::INT4, Some(text)) => encoder.encode_field(&text.parse::<i32>().ok())?,
                 (&Type::INT8, Some(text)) => encoder.encode_field(&text.parse::<i64>().ok())?,
+                (&Type::FLOAT8, Some(text)) => encoder.encode_field(&text.parse::<f64>().ok())?,
                 (_, text) => encoder.encode_field(text)?,
             }
         }
@@ -157,8 +293,25 @@ impl SimpleQueryHandler for Session {
     where
         C: ClientInfo + Unpin + Send + Sync,
     {
-        let plans = Self::plan(query, client)?;
-        plans.iter().map(|plan| respond(self.run(plan)?, &Format::UnifiedText)).collect()
+        let mut responses = Vec::new();
+        let mut status = client.transaction_status();
+        for plan in plan(query, client)? {
+            let response = match self.run(&plan, &[], status).and_then(|outcome| respond(outcome, &Format::UnifiedText)) {
+                Ok(response) => response,
+                // What went before it was done, so its answers go out too; nothing after it runs.
+                Err(failure) => {
+                    responses.push(Response::Error(Box::new(failure.into())));
+                    break;
+                }
+            };
+            match response {
+                Response::TransactionStart(_) => status = TransactionStatus::Transaction,
+                Response::TransactionEnd(_) => status = TransactionStatus::Idle,
+                _ => {}
+            }
+            responses.push(response);
+        }
+        Ok(responses)
     }
 }
 
@@ -175,13 +328,12 @@ impl ExtendedQueryHandler for Session {
     where
         C: ClientInfo + Unpin + Send + Sync,
     {
-        if portal.parameter_len() > 0 {
-            return Err(error("0A000", "the embedded engine takes no parameters; run the sandbox with --engine postgres"));
-        }
-        match Self::plan(&portal.statement.statement, client)?.as_slice() {
-            [plan] => respond(self.run(plan)?, &portal.result_column_format),
-            _ => Err(error("42601", "cannot insert multiple commands into a prepared statement")),
-        }
+        let mut plans = plan(&portal.statement.statement, client)?;
+        let (Some(plan), true) = (plans.pop(), plans.is_empty()) else {
+            return Err(error("42601", "cannot insert multiple commands into a prepared statement"));
+        };
+        let outcome = self.run(&plan, &parameters(portal)?, client.transaction_status())?;
+        respond(outcome, &portal.result_column_format)
     }
 
     async fn do_describe_statement<C>(&self, client: &mut C, statement: &StoredStatement<String>) -> PgWireResult<DescribeStatementResponse>
@@ -189,7 +341,10 @@ impl ExtendedQueryHandler for Session {
         C: ClientInfo + Unpin + Send + Sync,
     {
         let columns = self.columns(&statement.statement, client)?;
-        Ok(DescribeStatementResponse::new(Vec::new(), fields(&columns, &Format::UnifiedBinary)))
+        let count = rewrite::parameter_count(&statement.statement);
+        let kind = |index: usize| statement.parameter_types.get(index).cloned().flatten().unwrap_or(Type::TEXT);
+        let types = (0..count.max(statement.parameter_types.len())).map(kind).collect();
+        Ok(DescribeStatementResponse::new(types, fields(&columns, &Format::UnifiedBinary)))
     }
 
     async fn do_describe_portal<C>(&self, client: &mut C, portal: &Portal<String>) -> PgWireResult<DescribePortalResponse>
@@ -204,14 +359,9 @@ impl ExtendedQueryHandler for Session {
 impl Session {
     /// The columns that a statement will answer with, without running it.
     fn columns(&self, sql: &str, client: &impl ClientInfo) -> PgWireResult<Vec<(String, Type)>> {
-        match Self::plan(sql, client)?.first() {
+        match plan(sql, client)?.first() {
             Some(Plan::Value { column, .. }) => Ok(vec![(column.clone(), Type::TEXT)]),
-            Some(Plan::Query { sql, types }) => {
-                let database = lock(&self.database);
-                let statement = database.prepare(sql).map_err(|failure| sqlite(&failure))?;
-                let named = |(place, name): (usize, &str)| (name.to_owned(), types.get(place).cloned().unwrap_or(Type::TEXT));
-                Ok(statement.column_names().into_iter().enumerate().map(named).collect())
-            }
+            Some(Plan::Query { sql, types }) => self.with(|connection| Ok(columns(&connection.prepare(sql)?, types))),
             _ => Ok(Vec::new()),
         }
     }

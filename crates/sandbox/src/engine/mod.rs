@@ -85,7 +85,7 @@ impl Running {
             Engine::Auto if Engine::postgres_is_installed() => postgres::Server::spawn(&warehouse).await.map(postgres),
             Engine::Postgres => postgres::Server::spawn(&warehouse).await.map(postgres),
             Engine::Dsn(dsn) => postgres::Server::reach(dsn, &warehouse).await.map(postgres),
-            Engine::Auto | Engine::Embedded => embedded::Server::new().map(Self::Embedded),
+            Engine::Auto | Engine::Embedded => Ok(Self::Embedded(embedded::Server::new(world.clone(), id.clone()))),
         }
     }
 
@@ -116,7 +116,7 @@ impl Running {
     /// Ends the engine.
     pub(crate) async fn stop(self) {
         match self {
-            Self::Embedded(_) => {}
+            Self::Embedded(server) => server.stop().await,
             Self::Postgres(server) => server.stop().await,
         }
     }

@@ -38,7 +38,7 @@ struct Session {
     member: Member,
     record: ConnectionRecord,
     /// Held until the end, since connections are counted.
-    place: Option<OwnedSemaphorePermit>,
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 type Client = Connection<TlsStream<TcpStream>>;
@@ -123,7 +123,7 @@ impl Door {
             return refuse(client, ErrorFields::fatal(sqlstate::TOO_MANY_CONNECTIONS, message)).await.map(|()| None);
         };
         let session = self.sign_in(client, &startup).await?;
-        Ok(session.map(|session| Session { place: Some(place), ..session }))
+        Ok(session.map(|session| Session { _place: Some(place), ..session }))
     }
 
     async fn sign_in(&self, mut client: Client, startup: &StartupMessage) -> io::Result<Option<Session>> {
@@ -171,13 +171,13 @@ impl Door {
 
     /// Opens the engine's side and passes its welcome on.
     async fn enter(
-        &self, mut client: Client, startup: StartupMessage, member: Member, record: ConnectionRecord,
+        &self, client: Client, startup: StartupMessage, member: Member, record: ConnectionRecord,
     ) -> io::Result<Option<Session>> {
         let engine = match self.open(startup, &member).await {
             Ok(engine) => engine,
             Err(error) => return refuse(client, engine::unavailable(&error)).await.map(|()| None),
         };
-        let mut session = Session { client, engine, member, record, place: None };
+        let mut session = Session { client, engine, member, record, _place: None };
         match welcome(&mut session.client, &mut session.engine).await {
             Ok(true) => {
                 self.log("initiating session", &session.record);

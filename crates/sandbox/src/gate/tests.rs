@@ -188,12 +188,29 @@ async fn sessions_are_the_database_user() {
             assert!(welcome.iter().any(|it| matches!(it, Backend::ParameterStatus(name, _) if name == "padb_revision")));
             assert_eq!(query(&mut client, "SELECT current_user").await.as_deref(), Ok(user));
             assert_eq!(query(&mut client, "SELECT 40 + 2").await.as_deref(), Ok("42"));
-            assert_eq!(query(&mut client, "SELECT * FROM nothing").await, Err("42P01".to_owned()));
+            assert_eq!(query(&mut client, "SELECT * FROM missing").await, Err("42P01".to_owned()));
             assert_eq!(query(&mut client, "SELEC 1").await, Err("42601".to_owned()));
         }
         let log = fixture.world.connection_log(&fixture.id);
         assert_eq!((log[0].event.as_str(), log[0].auth_method.as_str()), ("authenticated", "IAM AssumeUser"));
         assert_eq!(log[0].guid.as_deref(), Some("guid-first/+="));
+        fixture.gate.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_rolled_back_is_gone_and_sessions_share_what_is_committed() {
+    for engine in engines() {
+        let fixture = fixture(engine, Challenge::Cleartext).await;
+        let (mut first, _) = fixture.sign_in("IAM:bob", "first/+=", "dev").await.unwrap();
+        let (mut second, _) = fixture.sign_in("IAM:bob", "second/+=", "dev").await.unwrap();
+        for sql in ["CREATE TABLE t (n int)", "INSERT INTO t VALUES (1)", "BEGIN", "INSERT INTO t VALUES (2)"] {
+            assert!(query(&mut first, sql).await.is_ok(), "{sql}");
+        }
+        assert_eq!(query(&mut first, "SELECT * FROM missing").await, Err("42P01".to_owned()));
+        assert_eq!(query(&mut first, "SELECT 1").await, Err("25P02".to_owned()));
+        assert!(query(&mut first, "COMMIT").await.is_ok());
+        assert_eq!(query(&mut second, "SELECT count(*) FROM t").await.as_deref(), Ok("1"));
         fixture.gate.stop().await;
     }
 }

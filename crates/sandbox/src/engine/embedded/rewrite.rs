@@ -8,6 +8,7 @@ use sqlparser::{
     ast::{CastKind, Expr, Ident, SelectItem, SetExpr, Statement, Value, visit_expressions_mut},
     dialect::PostgreSqlDialect,
     parser::Parser,
+    tokenizer::{Token, Tokenizer},
 };
 
 /// What the session knows of itself.
@@ -38,6 +39,16 @@ const VERSION: &str =
 pub(super) fn plan(sql: &str, facts: &Facts) -> Result<Vec<Plan>, (&'static str, String)> {
     let statements = Parser::parse_sql(&PostgreSqlDialect {}, sql).map_err(|error| ("42601", error.to_string()))?;
     statements.into_iter().map(|statement| one(statement, facts)).collect()
+}
+
+/// How many parameters a text has: the highest `$n` in it.
+pub(super) fn parameter_count(sql: &str) -> usize {
+    let tokens = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize().unwrap_or_default();
+    let number = |token: &Token| match token {
+        Token::Placeholder(name) => name.strip_prefix('$')?.parse().ok(),
+        _ => None,
+    };
+    tokens.iter().filter_map(number).max().unwrap_or(0)
 }
 
 fn one(mut statement: Statement, facts: &Facts) -> Result<Plan, (&'static str, String)> {
@@ -90,7 +101,9 @@ fn execute(mut statement: Statement, facts: &Facts, verb: &'static str) -> Plan 
 /// Puts values for what PostgreSQL knows and SQLite does not.
 fn substitute(statement: &mut Statement, facts: &Facts) {
     let _: ControlFlow<()> = visit_expressions_mut(statement, |expression| {
-        if let Some(value) = value(expression, facts) {
+        if matches!(function(expression).as_deref(), Some("getdate" | "now")) {
+            *expression = Expr::Identifier(Ident::new("CURRENT_TIMESTAMP"));
+        } else if let Some(value) = value(expression, facts) {
             *expression = Expr::Value(Value::SingleQuotedString(value).into());
         } else if let Expr::Cast { kind, .. } = expression {
             *kind = CastKind::Cast;
