@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use shiftkey::{Mapping, dsn::Format};
 use shiftkey_sandbox::{engine::Engine, gate::Challenge};
-use shiftkey_sandbox::{engine::Engine, gate::Challenge};
 
 /// Passwordless access to Amazon Redshift.
 ///
@@ -84,9 +83,6 @@ pub(crate) enum Command {
     /// See the whole story on a pretend AWS and warehouse, in a few seconds
     #[command(after_help = "Examples:\n  shiftkey demo\n  shiftkey demo --engine embedded")]
     Demo(DemoArgs),
-    /// Tell the whole story on a sandbox, in under a minute
-    #[command(after_help = "Examples:\n  shiftkey demo")]
-    Demo,
     /// Check every step from identity to a query, and say which one fails
     #[command(after_help = "Examples:\n  shiftkey doctor\n  shiftkey doctor prod/analytics\n  shiftkey doctor prod/analytics --json")]
     Doctor {
@@ -112,13 +108,6 @@ pub(crate) enum Command {
     /// the AWS calls that were made.
     #[command(after_help = "Examples:\n  shiftkey sandbox\n  shiftkey sandbox -- shiftkey connect prod/analytics\n  \
         shiftkey sandbox --caller intern -- shiftkey creds prod/analytics")]
-    Sandbox(SandboxArgs),
-    /// Run a pretend AWS and pretend warehouses on loopback
-    ///
-    /// Prints the variables that point AWS clients, shiftkey and psql at it, and runs until Ctrl-C; then it prints how often
-    /// each API was called. With a command, runs the command inside and returns its status.
-    #[command(after_help = "Examples:\n  shiftkey sandbox\n  shiftkey sandbox -- shiftkey connect prod/analytics\n  \
-        shiftkey sandbox --engine embedded -- shiftkey doctor prod/finance")]
     Sandbox(SandboxArgs),
     /// List the configured targets, or those that AWS knows
     #[command(after_help = "Examples:\n  shiftkey targets\n  shiftkey targets --discover --region eu-west-1")]
@@ -241,22 +230,6 @@ pub(crate) struct SandboxArgs {
     /// Whose AWS keys to export: alice, etl, intern (who is denied everything), security, stage
     #[arg(long, default_value = "alice")]
     pub(crate) caller: String,
-    /// Command to run inside, and its arguments
-    #[arg(last = true)]
-    pub(crate) command: Vec<std::ffi::OsString>,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct SandboxArgs {
-    /// What answers SQL: auto, postgres, embedded, or postgres://SUPERUSER@HOST:PORT
-    #[arg(long, default_value = "auto", value_name = "ENGINE")]
-    pub(crate) engine: Engine,
-    /// Port of the pretend AWS; a free one unless given
-    #[arg(long, default_value_t = 0, hide_default_value = true)]
-    pub(crate) port: u16,
-    /// How a login proves its password: cleartext, digest, md5 or scram
-    #[arg(long, default_value = "cleartext")]
-    pub(crate) challenge: Challenge,
     /// Command to run inside, and its arguments
     #[arg(last = true)]
     pub(crate) command: Vec<std::ffi::OsString>,

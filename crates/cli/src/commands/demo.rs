@@ -14,7 +14,7 @@ use shiftkey::{
 use shiftkey_audit::{Session, queries};
 use shiftkey_sandbox::{Sandbox, clock::SandboxClock};
 
-use crate::{exit::Failure, output::Printer};
+use crate::{args::DemoArgs, exit::Failure, output::Printer};
 
 /// The action whose calls are counted.
 const ISSUE: &str = "GetClusterCredentials";
@@ -38,8 +38,8 @@ impl Clock for Moved {
     }
 }
 
-pub(crate) async fn demo(printer: &Printer) -> Result<(), Failure> {
-    let sandbox = Sandbox::builder().start().await.map_err(|error| {
+pub(crate) async fn demo(args: &DemoArgs, printer: &Printer) -> Result<(), Failure> {
+    let sandbox = Sandbox::builder().engine(args.engine.clone()).start().await.map_err(|error| {
         Error::new(ErrorKind::Unexpected, format!("the sandbox could not be started: {error}")).with_source(error)
     })?;
     let told = tell(printer, &sandbox).await;

@@ -2,11 +2,9 @@
 
 mod creds;
 mod demo;
-mod demo;
 mod doctor;
 mod generate;
 mod run_client;
-mod sandbox;
 mod sandbox;
 mod show;
 
@@ -22,11 +20,9 @@ pub(crate) async fn run(command: Command, settings: &Settings, printer: &Printer
         Command::Connect(args) => return run_client::connect(args, settings).await,
         Command::Creds(args) => creds::creds(&args, settings, printer).await?,
         Command::Demo(args) => demo::demo(&args, printer).await?,
-        Command::Demo => demo::demo(printer).await?,
         Command::Doctor { target, options } => doctor::doctor(target.as_deref(), &options, settings, printer).await?,
         Command::Exec(args) => return run_client::exec(args, settings).await,
         Command::Man => generate::man()?,
-        Command::Sandbox(args) => return sandbox::sandbox(args, printer).await,
         Command::Sandbox(args) => return sandbox::sandbox(args, printer).await,
         Command::Targets { discover: false } => show::targets(settings, printer)?,
         Command::Targets { discover: true } => show::discover(settings, printer).await?,

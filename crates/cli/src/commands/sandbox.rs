@@ -13,13 +13,16 @@ use crate::{args::SandboxArgs, child, exit::Failure, output::Printer};
 
 pub(crate) async fn sandbox(args: SandboxArgs, printer: &Printer) -> Result<ExitCode, Failure> {
     let sandbox = start(&args).await?;
+    let variables = sandbox.environment_for(&args.caller).ok_or_else(|| {
+        Error::config(format!("the sandbox has no caller '{}'", args.caller)).with_hint("there are alice, etl, intern, security and stage")
+    })?;
     let status = match args.command.split_first() {
         Some((program, arguments)) => {
             let mut command = Command::new(program);
-            command.args(arguments).envs(sandbox.environment());
+            command.args(arguments).envs(variables);
             child::run(command).await
         }
-        None => serve(&sandbox, printer).await,
+        None => serve(variables, printer).await,
     };
     if !sandbox.calls().list().is_empty() {
         printer.say(sandbox.calls().to_string().trim_end());
@@ -40,11 +43,10 @@ async fn start(args: &SandboxArgs) -> Result<Sandbox, Error> {
 }
 
 /// Prints the variables and waits for Ctrl-C or SIGTERM.
-async fn serve(sandbox: &Sandbox, printer: &Printer) -> Result<ExitCode, Failure> {
+async fn serve(variables: Vec<(String, String)>, printer: &Printer) -> Result<ExitCode, Failure> {
     // Listening before anything is printed: who reads the variables may send the signal at once.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let variables = sandbox.environment();
     if printer.json {
         let object: serde_json::Map<_, _> = variables.into_iter().map(|(name, value)| (name, value.into())).collect();
         printer.json(&object)?;
