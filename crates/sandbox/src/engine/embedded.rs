@@ -228,7 +228,7 @@ fn columns(statement: &rusqlite::Statement<'_>, types: &[Type]) -> Vec<(String, 
         let kind = types.get(place).filter(|kind| **kind != Type::TEXT).cloned();
         (column.name().to_owned(), kind.unwrap_or_else(|| declared(column.decl_type())))
     };
-    statement.columns().into_iter().enumerate().map(column).collect()
+    statement.columns().enumerate().map(column).collect()
 }
 
 fn bind(statement: &mut rusqlite::Statement<'_>, parameters: &[Value]) -> rusqlite::Result<()> {

@@ -82,7 +82,7 @@ impl Fixture {
 
     async fn tls(&self) -> Client {
         let mut tcp = self.tcp().await;
-        tcp.write_all(&packet(FirstPacket::SslRequest)).await.unwrap();
+        tcp.write_all(&packet(&FirstPacket::SslRequest)).await.unwrap();
         assert_eq!(tokio::io::AsyncReadExt::read_u8(&mut tcp).await.unwrap(), b'S');
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.pki.ca_pem().as_bytes()).unwrap()).unwrap();
@@ -99,7 +99,7 @@ impl Fixture {
     async fn sign_in(&self, login: &str, password: &str, database: &str) -> Result<(Client, Vec<Backend>), (String, String)> {
         let mut client = self.tls().await;
         let parameters = [("user", login), ("database", database), ("client_protocol_version", "2")];
-        client.write(&packet(FirstPacket::Startup(StartupMessage::new(parameters)))).await.unwrap();
+        client.write(&packet(&FirstPacket::Startup(StartupMessage::new(parameters)))).await.unwrap();
         let mut sign_in = SignIn::new(login, password, *b"0123456789abcdefgh");
         let mut welcome = Vec::new();
         loop {
@@ -117,7 +117,7 @@ impl Fixture {
     }
 }
 
-fn packet(packet: FirstPacket) -> Vec<u8> {
+fn packet(packet: &FirstPacket) -> Vec<u8> {
     let mut bytes = Vec::new();
     packet.encode(&mut bytes);
     bytes
@@ -228,7 +228,7 @@ async fn a_cancel_request_reaches_the_query() {
         _ => None,
     });
     // A cancel that arrives before the query does nothing, so it is sent until the query has ended.
-    let cancel = packet(FirstPacket::Cancel(key.unwrap()));
+    let cancel = packet(&FirstPacket::Cancel(key.unwrap()));
     let outcome = query(&mut client, "SELECT pg_sleep(600)");
     tokio::pin!(outcome);
     let outcome = loop {
@@ -250,16 +250,16 @@ async fn a_cancel_request_reaches_the_query() {
 async fn nothing_is_said_in_plain_text() {
     let fixture = fixture(Engine::Embedded, Challenge::Cleartext).await;
     let mut plain = Connection::new(fixture.tcp().await);
-    plain.write(&packet(FirstPacket::GssEncRequest)).await.unwrap();
+    plain.write(&packet(&FirstPacket::GssEncRequest)).await.unwrap();
     assert_eq!(tokio::io::AsyncReadExt::read_u8(&mut plain.stream).await.unwrap(), b'N');
     let startup = StartupMessage::new([("user", "IAM:bob"), ("database", "dev")]);
-    plain.write(&packet(FirstPacket::Startup(startup))).await.unwrap();
+    plain.write(&packet(&FirstPacket::Startup(startup))).await.unwrap();
     let Backend::Error(error) = plain.answer(Backend::parse).await.unwrap() else { panic!("a refusal was expected") };
     let expected = "no pg_hba.conf entry for host \"127.0.0.1\", user \"IAM:bob\", database \"dev\", SSL off";
     assert_eq!((error.code.as_str(), error.message.as_str()), ("28000", expected));
 
     let mut stuffed = Connection::new(fixture.tcp().await);
-    let mut bytes = packet(FirstPacket::SslRequest);
+    let mut bytes = packet(&FirstPacket::SslRequest);
     bytes.extend_from_slice(b"more");
     stuffed.write(&bytes).await.unwrap();
     assert!(stuffed.first_packet().await.map_or(true, |it| it.is_none()));
