@@ -39,9 +39,11 @@ impl Clock for Moved {
 }
 
 pub(crate) async fn demo(args: &DemoArgs, printer: &Printer) -> Result<(), Failure> {
-    let sandbox = Sandbox::builder().engine(args.engine.clone()).start().await.map_err(|error| {
-        Error::new(ErrorKind::Unexpected, format!("the sandbox could not be started: {error}")).with_source(error)
-    })?;
+    let sandbox = Sandbox::builder()
+        .engine(args.engine.clone())
+        .start()
+        .await
+        .map_err(|error| Error::new(ErrorKind::Unexpected, format!("the sandbox could not be started: {error}")).with_source(error))?;
     let told = tell(printer, &sandbox).await;
     sandbox.stop().await;
     told

@@ -1,0 +1,55 @@
+use std::{io::Read, process::Stdio};
+
+use crate::harness::{Test, listing};
+
+#[test]
+fn a_client_finds_everything_but_a_password_in_its_environment() {
+    let ran = Test::new()
+        .env("PGPASSWORD", "of another server")
+        .env("PGSERVICE", "another")
+        .program("client", "env; echo \"args: $*\"; cat \"$PGPASSFILE\"; stat -Lc %a \"$PGPASSFILE\"")
+        .args(["connect", "prod/analytics", "--client", "client", "--", "-c", "select 1"])
+        .run()
+        .success();
+    assert!(!ran.stdout.contains("PGPASSWORD") && !ran.stdout.contains("PGSERVICE"), "{}", ran.stdout);
+    let ran = ran.out("PGUSER=IAM:alice").out("PGSSLMODE=verify-full").out("PGDATABASE=dev").out("args: -c select 1");
+    ran.out(":dev:IAM\\:alice:").out("\n600\n");
+}
+
+#[test]
+fn exec_returns_the_childs_status() {
+    let exec = |script: &str| Test::new().args(["exec", "prod/analytics", "--", "sh", "-c", script]).run().status;
+    assert_eq!((exec("exit 0"), exec("exit 7"), exec("kill -TERM $$"), exec("kill -KILL $$")), (0, 7, 143, 137));
+}
+
+#[test]
+fn direct_puts_the_password_into_the_environment_and_nothing_else_does() {
+    let direct =
+        Test::new().args(["exec", "prod/analytics", "--direct", "--", "sh", "-c", "test -n \"$PGPASSWORD\" -a -z \"$PGPASSFILE\""]);
+    direct.run().success();
+    Test::new().args(["exec", "prod/analytics", "--", "sh", "-c", "test -z \"$PGPASSWORD\" -a -n \"$PGPASSFILE\""]).run().success();
+}
+
+#[test]
+fn nothing_is_left_behind_after_a_sigkill() {
+    let mut test = Test::new().args(["exec", "prod/analytics", "--", "sh", "-c", "echo ready; cat"]);
+    let home = test.path();
+    let mut child = test.command().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    let mut ready = [0; 6];
+    stdout.read_exact(&mut ready).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(listing(&home), Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
+fn psql_signs_in_where_it_is_installed() {
+    let psql = std::env::split_paths(&std::env::var_os("PATH").unwrap()).any(|dir| dir.join("psql").is_file());
+    if !psql {
+        return;
+    }
+    Test::new().args(["connect", "prod/analytics", "--", "-XAtc", "select current_user"]).run().success().out("alice\n");
+    Test::new().args(["exec", "prod/adhoc", "--", "psql", "-XAtc", "select current_user"]).run().success().out("IAM:alice\n");
+    Test::new().args(["connect", "prod/analytics", "--", "-XAtc", "nonsense"]).run().status(1);
+}

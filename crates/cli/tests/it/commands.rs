@@ -1,0 +1,133 @@
+use shiftkey_sandbox::engine::Engine;
+
+use crate::harness::Test;
+
+#[test]
+fn creds_are_printed_for_people_and_for_scripts() {
+    Test::new().args(["creds", "prod/analytics"]).run().success().out("user      IAM:alice").out("database  dev");
+    let ran = Test::new().args(["creds", "prod/analytics", "--json"]).run().success();
+    let json = ran.json();
+    assert_eq!(json["db_user"], "IAM:alice");
+    assert_eq!((json["host"].as_str(), json["database"].as_str()), (Some("localhost"), Some("dev")));
+    assert_eq!((json["target"].as_str(), json["cached"].as_bool()), (Some("prod/analytics"), Some(false)));
+    assert!(json["db_password"].as_str().unwrap().len() > 20 && json["port"].is_u64());
+    let expiration = json["expiration"].as_str().unwrap();
+    assert!(expiration.ends_with('Z') && expiration.len() == 20, "{expiration}");
+}
+
+#[test]
+fn every_issuing_api_is_reached() {
+    Test::new().args(["creds", "prod/adhoc"]).run().success().out("IAM:alice");
+    Test::new().args(["creds", "cluster:finance@us-east-1", "--mapping", "iam"]).run().success().out("IAM:alice");
+    Test::new().args(["creds", "cluster:finance", "--auto-create", "--db-group", "analysts"]).run().success().out("IAMA:alice");
+    Test::new()
+        .args(["creds", "prod/finance", "--profile", "engineer", "--db-user", "{session_name}", "--auto-create"])
+        .run()
+        .success()
+        .out("IAMA:alice");
+}
+
+#[test]
+fn a_url_is_printed_in_every_format() {
+    for format in
+        ["jdbc", "jdbc-postgresql", "odbc", "uri", "keyword", "sqlalchemy", "dotnet", "env", "pgpass", "pg-service", "dbt", "airflow"]
+    {
+        let ran = Test::new().args(["url", "prod/analytics", "--format", format]).run().success();
+        assert!(ran.stdout.contains("IAM"), "{format}: {}", ran.stdout);
+        Test::new().args(["url", "prod/analytics", "--format", format, "--via-proxy", "127.0.0.1:6000"]).run().success().out("6000");
+    }
+    let json = Test::new().args(["url", "prod/analytics", "--json"]).run().success().json();
+    assert!(json["url"].as_str().unwrap().starts_with("jdbc:redshift://localhost:"));
+}
+
+#[test]
+fn targets_are_listed_and_discovered() {
+    Test::new().args(["targets"]).run().success().out("prod/analytics").out("cluster:analytics");
+    let ran = Test::new().args(["targets", "--discover", "--region", "eu-west-1"]).run().success();
+    assert!(ran.stdout.contains("cluster:marketing@eu-west-1") && ran.stdout.contains("workgroup:science@eu-west-1"), "{}", ran.stdout);
+    let json = Test::new().args(["targets", "--discover", "--json"]).run().success().json();
+    assert!(json.as_array().unwrap().iter().any(|row| row["target"] == "cluster:finance@us-east-1"));
+}
+
+#[test]
+fn whoami_names_the_caller_and_the_role_that_a_profile_assumes() {
+    Test::new().args(["whoami"]).run().success().out("arn:aws:iam::111122223333:user/alice");
+    Test::new().args(["whoami", "--profile", "engineer"]).run().success().out("assumed-role/DataEngineer/alice");
+    Test::new().args(["whoami", "--profile", "partner"]).run().success().out("assumed-role/Partner/alice");
+    assert_eq!(Test::of("etl").args(["whoami", "--json"]).run().success().json()["account"], "111122223333");
+}
+
+#[test]
+fn the_configuration_is_shown_with_origins() {
+    let ran = Test::bare()
+        .file(".config/shiftkey/config.toml", "[environments.prod]\nregion = \"us-east-1\"\n")
+        .env("SHIFTKEY_DATABASE", "sales")
+        .args(["config", "--show", "--json"])
+        .run()
+        .success();
+    let json = ran.json();
+    assert_eq!(json[0]["key"], "environments.prod.region");
+    assert!(json[0]["origin"].as_str().unwrap().starts_with("user file "));
+    assert_eq!(json[1]["origin"], "environment SHIFTKEY_DATABASE");
+}
+
+#[test]
+fn doctor_checks_every_step() {
+    let ran = Test::new().args(["doctor", "prod/analytics"]).run().success();
+    for step in ["configuration", "identity", "endpoint", "credential", "network", "TLS", "query"] {
+        assert!(ran.stdout.lines().any(|line| line.starts_with(step) && line.contains(" ok ")), "{step}\n{}", ran.stdout);
+    }
+    Test::of("intern").args(["doctor", "prod/analytics"]).run().status(4).out("credential     failed").out("query          skipped");
+    assert_eq!(Test::new().args(["doctor", "--json"]).run().success().json()[1]["verdict"], "ok");
+}
+
+#[test]
+fn the_demo_tells_the_whole_story() {
+    let ran = Test::bare().args(["demo", "--engine", "embedded"]).run().success();
+    ran.out("calls of GetClusterCredentials: 1")
+        .out("select current_user: alice")
+        .out("IAM Authentication token has expired (28000)")
+        .out("dbuser:analytics/awsuser")
+        .out("password=********");
+}
+
+#[test]
+fn the_sandbox_runs_a_command_inside_and_counts_calls() {
+    let ran = Test::bare()
+        .args([
+            "sandbox",
+            "--engine",
+            "embedded",
+            "--",
+            env!("CARGO_BIN_EXE_shiftkey"),
+            "exec",
+            "prod/analytics",
+            "--",
+            "sh",
+            "-c",
+            "echo $PGUSER; exit 3",
+        ])
+        .run()
+        .status(3);
+    ran.out("IAM:alice").err("GetClusterCredentials");
+}
+
+#[test]
+fn a_real_postgresql_answers_when_it_is_installed() {
+    if !Engine::postgres_is_installed() {
+        return;
+    }
+    let ran = Test::bare().args(["demo", "--engine", "postgres"]).run().success();
+    ran.out("select current_user: alice").out("calls of GetClusterCredentials: 1");
+}
+
+#[test]
+fn help_of_every_command_has_an_example() {
+    let help = Test::bare().args(["--help"]).run().success();
+    for command in ["completions", "config", "connect", "creds", "demo", "doctor", "exec", "man", "sandbox", "targets", "url", "whoami"] {
+        assert!(help.stdout.contains(&format!("  {command} ")), "{command}");
+        Test::bare().args([command, "--help"]).run().success().out(&format!("Examples:\n  shiftkey {command}"));
+    }
+    Test::bare().args(["completions", "bash"]).run().success().out("_shiftkey");
+    Test::bare().args(["man"]).run().success().out(".TH shiftkey");
+}

@@ -1,0 +1,154 @@
+//! `Test::new().args(..).run()`: a private home and directory, no environment but what is given, and a failure report that
+//! is enough to type it again.
+
+use std::{
+    ffi::OsStr,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    sync::OnceLock,
+};
+
+use shiftkey_sandbox::{Sandbox, engine::Engine};
+
+/// One sandbox for all tests of this binary, on a thread of its own.
+pub(crate) fn sandbox() -> &'static Sandbox {
+    static SANDBOX: OnceLock<Sandbox> = OnceLock::new();
+    SANDBOX.get_or_init(|| {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            runtime.block_on(async {
+                sender.send(Sandbox::builder().engine(Engine::Embedded).start().await.unwrap()).unwrap();
+                std::future::pending::<()>().await;
+            });
+        });
+        receiver.recv().unwrap()
+    })
+}
+
+/// A command to be run.
+pub(crate) struct Test {
+    dir: tempfile::TempDir,
+    command: Command,
+}
+
+/// What it did.
+pub(crate) struct Ran {
+    report: String,
+    pub(crate) status: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    _dir: tempfile::TempDir,
+}
+
+impl Test {
+    /// A caller with nothing: no AWS keys, no configuration.
+    pub(crate) fn bare() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_shiftkey"));
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", dir.path()).env("AWS_EC2_METADATA_DISABLED", "true");
+        command.current_dir(dir.path()).stdin(Stdio::null());
+        Self { dir, command }
+    }
+
+    /// Alice in the sandbox.
+    pub(crate) fn new() -> Self {
+        Self::of("alice")
+    }
+
+    /// A ready-made caller in the sandbox.
+    pub(crate) fn of(caller: &str) -> Self {
+        let mut test = Self::bare();
+        test.command.envs(sandbox().environment_for(caller).unwrap());
+        test
+    }
+
+    pub(crate) fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.command.args(args);
+        self
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Puts a file into the working directory, which is the home as well.
+    pub(crate) fn file(self, name: &str, text: &str) -> Self {
+        let path = self.dir.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+        self
+    }
+
+    /// Puts a program in front of all others.
+    pub(crate) fn program(mut self, name: &str, script: &str) -> Self {
+        let bin = self.dir.path().join("bin");
+        std::fs::create_dir_all(&bin).unwrap();
+        let path = bin.join(name);
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+        let rest = std::env::var_os("PATH").unwrap();
+        let paths = std::env::join_paths(std::iter::once(bin).chain(std::env::split_paths(&rest))).unwrap();
+        self.command.env("PATH", paths);
+        self
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.dir.path().to_owned()
+    }
+
+    pub(crate) fn command(&mut self) -> &mut Command {
+        &mut self.command
+    }
+
+    pub(crate) fn run(mut self) -> Ran {
+        let output = self.command.output().unwrap();
+        Ran::new(&self.command, &output, self.dir)
+    }
+}
+
+impl Ran {
+    fn new(command: &Command, output: &Output, dir: tempfile::TempDir) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
+        let files = listing(dir.path());
+        let report = format!("{command:?}\nstatus: {}\nstdout:\n{stdout}\nstderr:\n{stderr}\nfiles: {files:?}", output.status);
+        Self { report, status: output.status.code().unwrap_or(-1), stdout, stderr, _dir: dir }
+    }
+
+    #[track_caller]
+    pub(crate) fn status(self, expected: i32) -> Self {
+        assert_eq!(self.status, expected, "{}", self.report);
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn success(self) -> Self {
+        self.status(0)
+    }
+
+    #[track_caller]
+    pub(crate) fn out(self, needle: &str) -> Self {
+        assert!(self.stdout.contains(needle), "stdout lacks {needle:?}\n{}", self.report);
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn err(self, needle: &str) -> Self {
+        assert!(self.stderr.contains(needle), "stderr lacks {needle:?}\n{}", self.report);
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}\n{}", self.report))
+    }
+}
+
+/// Every file below a directory.
+pub(crate) fn listing(dir: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.flat_map(|entry| if entry.path().is_dir() { listing(&entry.path()) } else { vec![entry.path()] }).collect()
+}

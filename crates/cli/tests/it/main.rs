@@ -1,0 +1,7 @@
+//! The binary, run as a user runs it, against the sandbox.
+
+mod clients; // connect and exec: what the child gets, and what it leaves
+mod commands; // each command once, for a person and for a script
+mod failures; // exit codes, messages, hints
+mod harness; // the noise that the tests above do without
+mod secrets; // canaries: where a secret must never be seen

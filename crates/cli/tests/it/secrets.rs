@@ -1,0 +1,39 @@
+//! Canaries: the caller's AWS secret, and the password of the credential that is issued.
+
+use crate::harness::{Test, sandbox};
+
+fn aws_secret() -> String {
+    let environment = sandbox().environment();
+    environment.into_iter().find(|(name, _)| name == "AWS_SECRET_ACCESS_KEY").unwrap().1
+}
+
+#[test]
+fn no_log_or_error_shows_a_secret() {
+    let ran = Test::new().args(["-vvv", "creds", "prod/analytics", "--json"]).run().success();
+    let password = ran.json()["db_password"].as_str().unwrap().to_owned();
+    assert!(!ran.stderr.is_empty(), "the test needs something to look at");
+    assert!(!ran.stderr.contains(&password) && !ran.stderr.contains(&aws_secret()), "{}", ran.stderr);
+    for args in [["-vvv", "doctor", "prod/analytics"], ["-vvv", "whoami", "--no-input"], ["-vvv", "creds", "cluster:nothere"]] {
+        let ran = Test::new().args(args).run();
+        assert!(!ran.stderr.contains(&aws_secret()) && !ran.stdout.contains(&aws_secret()), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn no_argument_or_variable_of_a_child_holds_the_password() {
+    let script = "password=$(sed 's/.*://' \"$PGPASSFILE\"); tr '\\0' '\\n' < /proc/self/environ | grep -cF \"$password\"; \
+        cat /proc/*/cmdline 2>/dev/null | tr '\\0' '\\n' | grep -vF 'grep' | grep -cF \"$password\"";
+    let ran = Test::new().args(["exec", "prod/analytics", "--", "sh", "-c", script]).run();
+    assert_eq!(ran.stdout, "0\n0\n");
+}
+
+#[test]
+fn a_masked_url_is_all_that_the_demo_shows() {
+    let ran = Test::bare().args(["-vvv", "demo", "--engine", "embedded"]).run().success();
+    for caller in sandbox().environment() {
+        if caller.0 == "AWS_SECRET_ACCESS_KEY" {
+            assert!(!ran.stdout.contains(&caller.1) && !ran.stderr.contains(&caller.1));
+        }
+    }
+    assert!(ran.stdout.contains("password=********"));
+}
