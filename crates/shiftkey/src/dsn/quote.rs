@@ -33,6 +33,14 @@ pub(super) fn odbc(text: &str) -> String {
     format!("{{{}}}", text.replace('}', "}}"))
 }
 
+/// An ODBC value other than the password, as it is: psqlODBC takes braces off passwords only, so what needs them is refused.
+pub(super) fn odbc_plain(text: &str) -> Result<String> {
+    if text.contains([';', '{', '}']) || text.trim() != text {
+        return Err(Error::config("an ODBC string cannot hold a name with a semicolon, a brace or a space at an end"));
+    }
+    Ok(text.to_owned())
+}
+
 /// An ADO.NET value: in double quotes, with `"` doubled (.NET documentation, "DbConnectionStringBuilder").
 pub(super) fn dotnet(text: &str) -> String {
     format!("\"{}\"", text.replace('"', "\"\""))

@@ -17,7 +17,7 @@ pub(super) fn render(format: Format, parts: Parts<'_>) -> Result<String> {
         Format::Jdbc => Ok(jdbc("redshift", &parts)),
         Format::JdbcPostgresql => Ok(jdbc("postgresql", &parts)),
         Format::Keyword => Ok(keyword(&parts)),
-        Format::Odbc => Ok(odbc(&parts)),
+        Format::Odbc => odbc(&parts),
         Format::PgService => pg_service(&parts),
         Format::Pgpass => Ok(pgpass(&parts)),
         Format::Sqlalchemy => Ok(uri("postgresql+psycopg2", &parts)),
@@ -98,20 +98,26 @@ fn keyword(parts: &Parts<'_>) -> String {
     join(&pairs, " ", |name, value| format!("{name}={}", quote::keyword(value)))
 }
 
-fn odbc(parts: &Parts<'_>) -> String {
+fn odbc(parts: &Parts<'_>) -> Result<String> {
     // psqlODBC and Amazon's driver share these keys but for the CA file, which psqlODBC takes from its own place.
     let port = parts.port.to_string();
-    let pairs = [
+    let mut text = "Driver={Amazon Redshift ODBC Driver (x64)}".to_owned();
+    for (name, value) in [
         ("Server", Some(parts.host)),
         ("Port", Some(port.as_str())),
         ("Database", Some(parts.database)),
         ("UID", Some(parts.user)),
-        ("PWD", parts.password),
         ("SSLMode", Some(parts.sslmode())),
         ("CaFile", parts.ca_file()),
-    ];
-    let values = join(&pairs, ";", |name, value| format!("{name}={}", quote::odbc(value)));
-    format!("Driver={{Amazon Redshift (x64)}};{values}")
+    ] {
+        if let Some(value) = value {
+            text.push_str(&format!(";{name}={}", quote::odbc_plain(value)?));
+        }
+    }
+    if let Some(password) = parts.password {
+        text.push_str(&format!(";PWD={}", quote::odbc(password)));
+    }
+    Ok(text)
 }
 
 fn dotnet(parts: &Parts<'_>) -> String {
