@@ -131,7 +131,7 @@ async fn encrypt(mut stream: TcpStream, login: &Login, config: Arc<ClientConfig>
     let name = ServerName::try_from(verified.strip_suffix('.').unwrap_or(verified).to_owned())
         .map_err(|_| Error::config(format!("'{verified}' cannot stand on a certificate")))?;
     TlsConnector::from(config).connect(name, stream).await.map_err(|error| {
-        if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
+        if matches!(error.get_ref(), Some(inner) if inner.is::<rustls::Error>()) {
             Error::config(format!("the certificate of {verified} is not accepted: {error}"))
                 .with_hint("through a tunnel or load balancer set server_name to the cluster's own host name; for a private CA set ca_file")
                 .with_source(error)
