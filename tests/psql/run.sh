@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# The installed psql against the sandbox, on each engine: who signs in, and who does not.
+# Needs psql; SHIFTKEY names the binary.
+set -euo pipefail
+shiftkey=${SHIFTKEY:-target/debug/shiftkey}
+shiftkey=$(realpath "$shiftkey")
+export shiftkey
+
+inside() {
+    fail() { printf 'psql: %s\n' "$*" >&2; exit 1; }
+    user=$("$shiftkey" connect prod/analytics -- -XAtc 'select current_user')
+    [ "$user" = alice ] || [ "$user" = IAM:alice ] || fail "current_user is '$user'"
+    "$shiftkey" exec prod/analytics -- sh -c 'test -z "${PGPASSWORD-}" && test -n "$PGHOST"' || fail "exec leaves PGPASSWORD"
+    status=0
+    "$shiftkey" exec prod/analytics -- sh -c 'exit 42' || status=$?
+    [ "$status" = 42 ] || fail "exec returned $status instead of 42"
+    # An invented password for a user who holds an issued one.
+    status=0
+    said=$("$shiftkey" exec prod/analytics -- env -u PGPASSFILE PGPASSWORD=invented psql -Xw -v VERBOSITY=sqlstate -c 'select 1' 2>&1) || status=$?
+    [ "$status" = 2 ] || fail "an invented password gave status $status: $said"
+    case $said in *"authentication failed"*|*28P01*|*28000*) ;; *) fail "an invented password: $said" ;; esac
+    # TLS is not optional.
+    ! "$shiftkey" exec prod/analytics -- env PGSSLMODE=disable psql -Xwc 'select 1' >/dev/null 2>&1 || fail "signed in without TLS"
+    echo "ok: $1 $2, $user"
+}
+export -f inside
+
+for engine in embedded postgres; do
+    for challenge in cleartext md5 scram; do
+        "$shiftkey" sandbox -q --engine "$engine" --challenge "$challenge" -- bash -euo pipefail -c "inside $engine $challenge"
+    done
+done
