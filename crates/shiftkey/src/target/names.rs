@@ -25,8 +25,8 @@ TRUE TRUNCATECOLUMNS UNION UNIQUE UNNEST UNPIVOT USER USING VERBOSE WALLET WHEN 
 /// Says which rule is broken.
 pub fn db_user(name: &str) -> Result<()> {
     if let Some((prefix, rest)) = name.split_once(':').filter(|(prefix, _)| matches!(*prefix, "IAM" | "IAMA" | "IAMR")) {
-        return Err(Error::config(format!("the database user '{name}' has AWS's prefix '{prefix}:'"))
-            .with_hint(format!("AWS adds the prefix by itself; say --db-user {rest}")));
+        return Err(Error::config(format!("the database user '{}' has AWS's prefix '{prefix}:'", shown(name)))
+            .with_hint(format!("AWS adds the prefix by itself; say --db-user {}", shown(rest))));
     }
     identifier("database user", name, char::is_ascii_alphabetic)
 }
@@ -39,10 +39,11 @@ pub fn db_user_template(template: &str) -> Result<()> {
     // The marks stand for names that are legal by themselves at any place but, perhaps, the length.
     let sample = template.replace("{session_name}", "x").replace("{user_name}", "x");
     if sample.contains(['{', '}']) {
-        return Err(Error::config(format!("the database user '{template}' has an unknown mark"))
+        return Err(Error::config(format!("the database user '{}' has an unknown mark", shown(template)))
             .with_hint("known marks: {session_name}, {user_name}"));
     }
-    db_user(&sample).map_err(|error| if sample == template { error } else { Error::config(error.message().replace(&sample, template)) })
+    db_user(&sample)
+        .map_err(|error| if sample == template { error } else { Error::config(error.message().replace(&shown(&sample), &shown(template))) })
 }
 
 /// A group: as a user, in lower case.
@@ -51,7 +52,7 @@ pub fn db_user_template(template: &str) -> Result<()> {
 /// Says which rule is broken.
 pub fn group(name: &str) -> Result<()> {
     if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        return Err(Error::config(format!("the database group '{name}' has capital letters; AWS takes lower case only")));
+        return Err(Error::config(format!("the database group '{}' has capital letters; AWS takes lower case only", shown(name))));
     }
     identifier("database group", name, char::is_ascii_lowercase)
 }

@@ -37,9 +37,9 @@ fn find(file: &File, text: &str) -> Result<(String, Entry, Environment)> {
         };
         let mut entry = Entry { region, ..Entry::default() };
         if kind == "cluster" {
-            entry.cluster = Some(name)
+            entry.cluster = Some(name);
         } else {
-            entry.workgroup = Some(name)
+            entry.workgroup = Some(name);
         }
         return Ok((text.to_owned(), entry, Environment::default()));
     }
@@ -175,7 +175,7 @@ fn check(target: &Target) -> Result<()> {
 }
 
 /// Levenshtein's distance.
-fn distance(a: &str, b: &str) -> usize {
+pub(super) fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.chars().enumerate() {

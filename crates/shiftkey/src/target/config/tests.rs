@@ -194,7 +194,7 @@ fn files_that_are_not_as_they_should_be_are_refused() {
     let place = Place::new();
     let path = place.write("home/.config/shiftkey/config.toml", CONFIG);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
-    assert!(place.load().unwrap_err().message().contains("written by anyone"));
+    assert!(place.load().unwrap_err().message().contains("written by others"));
     fs::remove_file(&path).unwrap();
     fs::create_dir(&path).unwrap();
     assert!(place.load().unwrap_err().message().contains("not a file"));
@@ -210,4 +210,49 @@ fn files_that_are_not_as_they_should_be_are_refused() {
         let error = place.load().unwrap_err();
         assert!(error.message().contains(needle), "{error}");
     }
+}
+
+#[test]
+fn the_upward_search_stops_at_home() {
+    let mut place = Place::new();
+    place.write("shiftkey.toml", "[environments.above]\n");
+    assert!(place.load().unwrap().environments().is_empty(), "above home");
+    place.env.home = None;
+    assert_eq!(place.load().unwrap().environments().len(), 1, "without a home the root ends the search");
+}
+
+#[test]
+fn a_file_that_others_may_write_to_is_not_trusted() {
+    for (mode, uid, gid, expected) in [
+        (0o600, 1000, 100, false),
+        (0o644, 1000, 100, false),
+        (0o664, 1000, 1000, false),
+        (0o664, 1000, 100, true),
+        (0o646, 1000, 1000, true),
+    ] {
+        assert_eq!(layers::writable_by_others(mode, uid, gid), expected, "{mode:o} {uid} {gid}");
+    }
+}
+
+#[test]
+fn names_cannot_pass_for_what_the_user_spells_out() {
+    for text in [
+        "[environments.\"h.example.com:5439\"]\n",
+        "[targets.\"my.abc.us-east-1.redshift.amazonaws.com/dev\"]\ncluster = \"a\"\n",
+        "[targets.\"cluster:a\"]\ncluster = \"b\"\n",
+        "[targets.plain]\ncluster = \"a\"\n",
+        "[targets.\"prod/\\u001b[2J\"]\ncluster = \"a\"\n",
+    ] {
+        let place = Place::new();
+        place.write("home/work/repo/shiftkey.toml", text);
+        let error = place.load().unwrap_err();
+        assert!(error.message().contains("name") && !error.message().contains('\u{1b}'), "{text}: {error}");
+    }
+}
+
+#[test]
+fn a_mistyped_key_is_told_its_neighbour() {
+    let place = Place::new();
+    place.write("home/.config/shiftkey/config.toml", "[targets.\"prod/a\"]\nclustr = \"a\"\n");
+    assert_eq!(place.load().unwrap_err().hint(), Some("did you mean `cluster`?"));
 }
