@@ -142,6 +142,8 @@ impl Sandbox {
             ("AWS_ACCESS_KEY_ID", user.access_key()),
             ("AWS_SECRET_ACCESS_KEY", user.secret_key()),
             ("AWS_REGION", "us-east-1".to_owned()),
+            // The AWS CLI and boto3 read this one only.
+            ("AWS_DEFAULT_REGION", "us-east-1".to_owned()),
             ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
             ("AWS_CONFIG_FILE", file("config")),
             ("AWS_SHARED_CREDENTIALS_FILE", file("credentials")),
@@ -214,11 +216,12 @@ fn profile(user: &User) -> &'static str {
     if user.account == PROD { user.name } else { "staging" }
 }
 
-/// Every warehouse as a target: `prod/analytics`, and `prod/analytics` elsewhere carries its region.
+/// Every warehouse as a target: `prod/analytics`, `staging/adhoc`, ...
 fn targets(world: &World, address: SocketAddr) -> String {
     let mut text = String::new();
-    for (name, profile) in [("prod", "default"), ("staging", "staging")] {
-        let _ = write!(text, "[environments.{name}]\nprofile = \"{profile}\"\nregion = \"us-east-1\"\nendpoint_url = \"http://{address}\"\n\n");
+    // Production is for whoever's keys are in the environment; staging is another account and needs its own.
+    for (name, profile) in [("prod", ""), ("staging", "profile = \"staging\"\n")] {
+        let _ = write!(text, "[environments.{name}]\n{profile}region = \"us-east-1\"\nendpoint_url = \"http://{address}\"\n\n");
     }
     for it in world.warehouses() {
         let environment = if it.id.account == PROD { "prod" } else { "staging" };

@@ -1,5 +1,7 @@
 //! The binary, run as a user runs it, against the sandbox.
 
+#![allow(clippy::unwrap_used)] // a harness is test code too, which clippy does not see
+
 mod clients; // connect and exec: what the child gets, and what it leaves
 mod commands; // each command once, for a person and for a script
 mod failures; // exit codes, messages, hints
