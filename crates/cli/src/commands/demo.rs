@@ -131,7 +131,7 @@ impl Story<'_> {
     async fn deny(&self) -> Result<(), Failure> {
         self.heading("6. Somebody who may not: the intern asks for the same")?;
         let env = environment(self.sandbox, "intern")?;
-        // Keys from the environment, not the profile that the configuration pins.
+        // The configuration pins alice's profile; a flag would say otherwise in the same way.
         let overrides = Overrides { profile: Some("intern".to_owned()), db_user: Some("intern".to_owned()), ..Overrides::default() };
         let target = Config::load(&env, None)?.resolve("prod/analytics", &overrides)?;
         match library(&env, self.sandbox).login(&target).await {
