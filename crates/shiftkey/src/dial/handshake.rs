@@ -33,7 +33,7 @@ pub(super) async fn sign_in(stream: TlsStream<TcpStream>, login: &Login, options
     let mut wire = Wire { stream, buffer: Vec::new(), read: 0 };
     wire.send(&bytes).await?;
     let mut exchange = SignIn::new(&login.credential.db_user, login.credential.password.expose(), nonce()?);
-    let mut connection_parts = (Vec::new(), None);
+    let (mut proven, mut parameters, mut backend_key) = (false, Vec::new(), None);
     loop {
         match wire.receive().await? {
             Backend::Authentication(request) => match exchange.step(&request) {
@@ -42,19 +42,21 @@ pub(super) async fn sign_in(stream: TlsStream<TcpStream>, login: &Login, options
                     reply.encode(&mut bytes);
                     wire.send(&bytes).await?;
                 }
-                Ok(Step::Wait | Step::Done) => {}
+                Ok(Step::Done) => proven = true,
+                Ok(Step::Wait) => {}
                 Err(error) => return Err(Error::new(ErrorKind::LoginRefused, error.to_string()).with_source(error)),
             },
-            Backend::ParameterStatus(name, value) => connection_parts.0.push((name, value)),
-            Backend::BackendKeyData { process_id, key } => connection_parts.1 = Some(BackendKey { process_id, key }),
+            Backend::ParameterStatus(name, value) => parameters.push((name, value)),
+            Backend::BackendKeyData { process_id, key } => backend_key = Some(BackendKey { process_id, key }),
             Backend::Error(fields) => return Err(refusal(&fields, login)),
-            Backend::ReadyForQuery(_) => break,
+            Backend::ReadyForQuery(_) if proven => break,
+            // A server that skips the end of the exchange may not know the password.
+            Backend::ReadyForQuery(_) => return Err(Error::new(ErrorKind::LoginRefused, "the server skipped the sign-in")),
             Backend::Notice(notice) => tracing::debug!(message = notice.message, "the warehouse gave notice"),
             // What a newer server adds is not ours to judge.
             _ => {}
         }
     }
-    let (parameters, backend_key) = connection_parts;
     let leftover = wire.buffer.split_off(wire.read);
     Ok(Connection { stream: wire.stream, leftover, parameters, backend_key })
 }
