@@ -19,7 +19,7 @@ use crate::engine::Engine;
 use crate::gate::{Challenge, Gate, GateOptions};
 use crate::pki::Pki;
 use crate::seed::{self, EXTERNAL_ID, PROD, User};
-use crate::world::{World, WarehouseKind};
+use crate::world::{WarehouseKind, World};
 
 /// What to start. Nothing is bound before [`Builder::start`].
 #[derive(Debug, Default)]

@@ -64,7 +64,13 @@ impl Role {
 pub(crate) fn users() -> Vec<User> {
     let user = |account, name, statements: Value| User { account, name, policies: vec![policy(&statements)] };
     let fixed = |name: &str| {
-        json!([allow(&["redshift:GetClusterCredentials"], &[&format!("arn:aws:redshift:*:*:dbuser:*/{name}"), "arn:aws:redshift:*:*:dbname:*/*"]), look()])
+        json!([
+            allow(
+                &["redshift:GetClusterCredentials"],
+                &[&format!("arn:aws:redshift:*:*:dbuser:*/{name}"), "arn:aws:redshift:*:*:dbname:*/*"]
+            ),
+            look()
+        ])
     };
     vec![
         user(PROD, "alice", alice()),
@@ -77,7 +83,8 @@ pub(crate) fn users() -> Vec<User> {
 
 pub(crate) fn roles() -> Vec<Role> {
     let trust = |condition: Value| {
-        let mut statement = json!({ "Effect": "Allow", "Principal": { "AWS": format!("arn:aws:iam::{PROD}:user/alice") }, "Action": "sts:AssumeRole" });
+        let mut statement =
+            json!({ "Effect": "Allow", "Principal": { "AWS": format!("arn:aws:iam::{PROD}:user/alice") }, "Action": "sts:AssumeRole" });
         if !condition.is_null() {
             statement["Condition"] = condition;
         }
@@ -142,8 +149,11 @@ fn allow(actions: &[&str], resources: &[&str]) -> Value {
 
 fn look() -> Value {
     let actions = [
-        "redshift:DescribeClusters", "redshift:DescribeCustomDomainAssociations", "redshift-serverless:List*",
-        "redshift-serverless:GetWorkgroup", "redshift-serverless:GetNamespace",
+        "redshift:DescribeClusters",
+        "redshift:DescribeCustomDomainAssociations",
+        "redshift-serverless:List*",
+        "redshift-serverless:GetWorkgroup",
+        "redshift-serverless:GetNamespace",
     ];
     allow(&actions, &["*"])
 }

@@ -93,7 +93,8 @@ fn describe(aws: &Aws, call: &Signed<'_>, form: &Form) -> Result<String, Fault> 
     let after = form.get("Marker").cloned().unwrap_or_default();
     let (keys, values) = (list(form, "TagKeys.TagKey."), list(form, "TagValues.TagValue."));
     let tagged = |it: &Warehouse| {
-        let fits = |(key, value): (&String, &String)| (keys.is_empty() || keys.contains(key)) && (values.is_empty() || values.contains(value));
+        let fits =
+            |(key, value): (&String, &String)| (keys.is_empty() || keys.contains(key)) && (values.is_empty() || values.contains(value));
         (keys.is_empty() && values.is_empty()) || it.tags.iter().any(fits)
     };
     let here = |it: &Warehouse| it.id.kind == WarehouseKind::Cluster && it.id.account == call.caller.account && it.id.region == call.region;
@@ -106,7 +107,8 @@ fn describe(aws: &Aws, call: &Signed<'_>, form: &Form) -> Result<String, Fault> 
 
 fn cluster_xml(it: &Warehouse) -> String {
     let endpoint = it.endpoint.as_ref().map(|(host, port)| format!("<Endpoint><Address>{host}</Address><Port>{port}</Port></Endpoint>"));
-    let tags: String = it.tags.iter().map(|(key, value)| format!("<Tag><Key>{}</Key><Value>{}</Value></Tag>", escape(key), escape(value))).collect();
+    let tags: String =
+        it.tags.iter().map(|(key, value)| format!("<Tag><Key>{}</Key><Value>{}</Value></Tag>", escape(key), escape(value))).collect();
     format!(
         "<Cluster><ClusterIdentifier>{}</ClusterIdentifier><NodeType>ra3.large</NodeType><ClusterStatus>available</ClusterStatus>\
          <ClusterAvailabilityStatus>Available</ClusterAvailabilityStatus><MasterUsername>{}</MasterUsername><DBName>{}</DBName>{}\

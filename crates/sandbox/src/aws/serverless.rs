@@ -75,9 +75,8 @@ fn page(aws: &Aws, call: &Signed<'_>, input: &Value, key: &str, show: fn(&Wareho
 }
 
 fn here(aws: &Aws, call: &Signed<'_>) -> Vec<Warehouse> {
-    let fits = |it: &Warehouse| {
-        it.id.kind == WarehouseKind::Workgroup && it.id.account == call.caller.account && it.id.region == call.region
-    };
+    let fits =
+        |it: &Warehouse| it.id.kind == WarehouseKind::Workgroup && it.id.account == call.caller.account && it.id.region == call.region;
     aws.world.warehouses().into_iter().filter(fits).collect()
 }
 

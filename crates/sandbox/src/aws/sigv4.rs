@@ -32,9 +32,7 @@ impl Authorization {
             .ok_or_else(|| Fault::new(403, "MissingAuthenticationToken", "Request is missing Authentication Token"))?;
         let broken = || Fault::new(400, "IncompleteSignature", "Authorization header is not a complete AWS4-HMAC-SHA256 header");
         let fields = text.strip_prefix("AWS4-HMAC-SHA256").ok_or_else(broken)?;
-        let field = |name: &str| {
-            fields.split(',').find_map(|it| it.trim().strip_prefix(name)?.strip_prefix('=')).ok_or_else(broken)
-        };
+        let field = |name: &str| fields.split(',').find_map(|it| it.trim().strip_prefix(name)?.strip_prefix('=')).ok_or_else(broken);
         let scope: Vec<&str> = field("Credential")?.split('/').collect();
         let [access_key, date, region, service, "aws4_request"] = scope[..] else { return Err(broken()) };
         Ok(Self {
@@ -67,12 +65,16 @@ impl Authorization {
         if bool::from(expected.as_bytes().ct_eq(self.signature.as_bytes())) {
             return Ok(());
         }
-        Err(mismatch("The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method."))
+        Err(mismatch(
+            "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method.",
+        ))
     }
 
     fn check_date(&self, stamp: &str, now: SystemTime) -> Result<(), Fault> {
         let signed = instant(stamp).filter(|_| stamp.starts_with(&self.date));
-        let signed = signed.ok_or_else(|| Fault::new(400, "IncompleteSignature", "Date must be in ISO-8601 'basic format' and match the credential scope."))?;
+        let signed = signed.ok_or_else(|| {
+            Fault::new(400, "IncompleteSignature", "Date must be in ISO-8601 'basic format' and match the credential scope.")
+        })?;
         let apart = now.duration_since(signed).unwrap_or_else(|early| early.duration());
         if apart <= SKEW {
             return Ok(());

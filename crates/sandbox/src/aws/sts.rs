@@ -19,7 +19,12 @@ pub(super) fn call(aws: &Aws, call: &Signed<'_>, form: &Form) -> Result<String, 
         "AssumeRole" => assume_role(aws, call, form),
         "GetCallerIdentity" => {
             let caller = call.caller;
-            Ok(format!("<Arn>{}</Arn><UserId>{}</UserId><Account>{}</Account>", escape(&caller.arn), escape(&caller.user_id), caller.account))
+            Ok(format!(
+                "<Arn>{}</Arn><UserId>{}</UserId><Account>{}</Account>",
+                escape(&caller.arn),
+                escape(&caller.user_id),
+                caller.account
+            ))
         }
         "GetSessionToken" => session_token(aws, call, form),
         other => Err(Fault::new(400, "InvalidAction", &format!("Could not find operation {other} for version 2011-06-15"))),

@@ -2,7 +2,12 @@
 
 use std::io;
 
-use shiftkey_wire::{backend::{Authentication, Backend}, frame, frontend::Frontend, startup::{FirstPacket, StartupMessage}};
+use shiftkey_wire::{
+    backend::{Authentication, Backend},
+    frame,
+    frontend::Frontend,
+    startup::{FirstPacket, StartupMessage},
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::Channel;

@@ -22,7 +22,10 @@ use pgwire::{
     error::{ErrorInfo, PgWireError, PgWireResult},
     messages::{PgWireBackendMessage, PgWireFrontendMessage, response::TransactionStatus},
 };
-use rusqlite::{Connection, types::{Value, ValueRef}};
+use rusqlite::{
+    Connection,
+    types::{Value, ValueRef},
+};
 use tokio::{net::UnixStream, task::JoinSet};
 
 use self::rewrite::{Facts, Plan};
@@ -283,7 +286,8 @@ fn respond(outcome: Outcome, format: &Format) -> PgWireResult<Response> {
 }
 
 fn fields(columns: &[(String, Type)], format: &Format) -> Vec<FieldInfo> {
-    let field = |(place, (name, kind)): (usize, &(String, Type))| FieldInfo::new(name.clone(), None, None, kind.clone(), format.format_for(place));
+    let field =
+        |(place, (name, kind)): (usize, &(String, Type))| FieldInfo::new(name.clone(), None, None, kind.clone(), format.format_for(place));
     columns.iter().enumerate().map(field).collect()
 }
 

@@ -212,9 +212,8 @@ pub(super) fn binaries() -> Option<PathBuf> {
     let complete = |dir: &PathBuf| dir.join("initdb").is_file() && dir.join("postgres").is_file();
     let path = std::env::var_os("PATH").unwrap_or_default();
     let installed = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let mut installed: Vec<(u32, PathBuf)> = installed
-        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
-        .collect();
+    let mut installed: Vec<(u32, PathBuf)> =
+        installed.filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin")))).collect();
     installed.sort();
     let installed = installed.into_iter().rev().map(|(_, dir)| dir);
     std::env::split_paths(&path).filter(|dir| dir.is_absolute()).chain(installed).find(complete)

@@ -4,7 +4,11 @@ use std::{fmt, io, str::FromStr};
 
 use rustls::crypto::aws_lc_rs::default_provider;
 use shiftkey_wire::auth::{digest, md5, scram};
-use shiftkey_wire::{WireError, backend::{Authentication, Backend}, frontend::Frontend};
+use shiftkey_wire::{
+    WireError,
+    backend::{Authentication, Backend},
+    frontend::Frontend,
+};
 use subtle::ConstantTimeEq as _;
 
 use super::connection::Connection;
@@ -87,9 +91,8 @@ impl Challenge {
                 let (server, challenge) =
                     scram::Server::start(&first, &random::<16>(), ITERATIONS, &random::<18>()).map_err(io::Error::other)?;
                 connection.send(&Backend::Authentication(Authentication::SaslContinue(challenge))).await?;
-                let proof = connection.answer(|frame| {
-                    if frame.tag == b'p' { Ok(frame.body.to_vec()) } else { Err(WireError::Malformed(frame.tag)) }
-                });
+                let proof = connection
+                    .answer(|frame| if frame.tag == b'p' { Ok(frame.body.to_vec()) } else { Err(WireError::Malformed(frame.tag)) });
                 Ok(Answer::Scram { server, proof: proof.await? })
             }
         }

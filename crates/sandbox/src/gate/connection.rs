@@ -2,7 +2,12 @@
 
 use std::io;
 
-use shiftkey_wire::{WireError, backend::Backend, frame::{self, Frame}, startup::FirstPacket};
+use shiftkey_wire::{
+    WireError,
+    backend::Backend,
+    frame::{self, Frame},
+    startup::FirstPacket,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::engine::Channel;

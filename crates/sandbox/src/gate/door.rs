@@ -16,7 +16,11 @@ use tokio_util::sync::CancellationToken;
 use super::connection::Connection;
 use super::{GateOptions, login, parameters};
 use crate::engine::{self, Channel, Member, Running};
-use crate::{clock::SandboxClock, pki::Pki, world::{ConnectionRecord, WarehouseId, World}};
+use crate::{
+    clock::SandboxClock,
+    pki::Pki,
+    world::{ConnectionRecord, WarehouseId, World},
+};
 
 const RELAY_BUFFER: usize = 64 * 1024;
 
@@ -171,7 +175,11 @@ impl Door {
 
     /// Opens the engine's side and passes its welcome on.
     async fn enter(
-        &self, client: Client, startup: StartupMessage, member: Member, record: ConnectionRecord,
+        &self,
+        client: Client,
+        startup: StartupMessage,
+        member: Member,
+        record: ConnectionRecord,
     ) -> io::Result<Option<Session>> {
         let engine = match self.open(startup, &member).await {
             Ok(engine) => engine,

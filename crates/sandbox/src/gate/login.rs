@@ -26,7 +26,12 @@ pub(super) struct Admission {
 ///
 /// The texts and codes for an expired password and for a credential of another database are unverified against AWS.
 pub(super) fn decide(
-    answer: &Answer, grants: &[Grant], user: Option<&DbUser>, login: &str, database: &str, now: SystemTime,
+    answer: &Answer,
+    grants: &[Grant],
+    user: Option<&DbUser>,
+    login: &str,
+    database: &str,
+    now: SystemTime,
 ) -> Result<Admission, ErrorFields> {
     let _ = answer.proves("a password that nobody has");
     let proven: Vec<(&Grant, Vec<u8>)> = grants.iter().filter_map(|it| Some((it, answer.proves(&it.password)?))).collect();

@@ -65,9 +65,10 @@ impl Gate {
         for (index, warehouse) in world.warehouses().into_iter().enumerate() {
             let port = match options.base_port {
                 None => 0,
-                Some(base) => u16::try_from(index).ok().and_then(|index| base.checked_add(index)).ok_or_else(|| {
-                    io::Error::new(io::ErrorKind::InvalidInput, "the base port leaves no room for all warehouses")
-                })?,
+                Some(base) => u16::try_from(index)
+                    .ok()
+                    .and_then(|index| base.checked_add(index))
+                    .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the base port leaves no room for all warehouses"))?,
             };
             let listener = TcpListener::bind(("127.0.0.1", port)).await?;
             world.set_endpoint(&warehouse.id, "localhost", listener.local_addr()?.port());

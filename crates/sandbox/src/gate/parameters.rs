@@ -5,15 +5,22 @@ use shiftkey_wire::startup::StartupMessage;
 
 /// Sent by the AWS drivers; they fill Redshift's connection log and PostgreSQL does not know them.
 const OF_DRIVERS: [&str; 11] = [
-    "client_protocol_version", "driver_version", "os_version", "driver_discovery_version", "plugin_name", "idp_type",
-    "identity_namespace", "token_type", "idc_client_display_name", "provider_name", "query_group",
+    "client_protocol_version",
+    "driver_version",
+    "os_version",
+    "driver_discovery_version",
+    "plugin_name",
+    "idp_type",
+    "identity_namespace",
+    "token_type",
+    "idc_client_display_name",
+    "provider_name",
+    "query_group",
 ];
 
 /// Taken by both. Names of settings are compared without regard to case.
-const COMMON: [&str; 9] = [
-    "user", "database", "application_name", "client_encoding", "datestyle", "timezone", "options", "search_path",
-    "statement_timeout",
-];
+const COMMON: [&str; 9] =
+    ["user", "database", "application_name", "client_encoding", "datestyle", "timezone", "options", "search_path", "statement_timeout"];
 
 /// What the engine is to get, or what Redshift says to these parameters. Redshift rejects settings that PostgreSQL takes,
 /// `IntervalStyle` and `standard_conforming_strings` among them, and `extra_float_digits` beyond 2.
@@ -53,7 +60,10 @@ pub(super) fn of_redshift(name: String, value: String) -> Option<(String, String
 
 /// Statuses that only Redshift sends. Clients recognise it by `padb_revision`.
 pub(super) const OWN: [(&str, &str); 5] = [
-    ("padb_version", "1.0.77467"), ("padb_revision", "77467"), ("max_numeric_precision", "38"), ("max_varchar_size", "65535"),
+    ("padb_version", "1.0.77467"),
+    ("padb_revision", "77467"),
+    ("max_numeric_precision", "38"),
+    ("max_varchar_size", "65535"),
     ("datashare_enabled", "on"),
 ];
 

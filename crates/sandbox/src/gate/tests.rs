@@ -12,7 +12,11 @@ use tokio_rustls::{TlsConnector, client};
 use super::connection::Connection;
 use super::*;
 use crate::world::{DbUser, Grant, Warehouse, WarehouseId, WarehouseKind};
-use shiftkey_wire::{backend::Backend, frontend::Frontend, startup::{CancelRequest, FirstPacket, StartupMessage}};
+use shiftkey_wire::{
+    backend::Backend,
+    frontend::Frontend,
+    startup::{CancelRequest, FirstPacket, StartupMessage},
+};
 
 struct Fixture {
     gate: Gate,
@@ -26,9 +30,8 @@ struct Fixture {
 type Client = Connection<client::TlsStream<tokio::net::TcpStream>>;
 
 async fn fixture(engine: Engine, challenge: Challenge) -> Fixture {
-    let id = WarehouseId {
-        kind: WarehouseKind::Cluster, account: "111122223333".into(), region: "us-east-1".into(), name: "analytics".into(),
-    };
+    let id =
+        WarehouseId { kind: WarehouseKind::Cluster, account: "111122223333".into(), region: "us-east-1".into(), name: "analytics".into() };
     let user = |name: &str, password: Option<&str>| {
         (name.to_owned(), DbUser { name: name.into(), password: password.map(str::to_owned), ..DbUser::default() })
     };
@@ -62,18 +65,21 @@ async fn fixture(engine: Engine, challenge: Challenge) -> Fixture {
 
 impl Fixture {
     fn issue(&self, login: &str, password: &str, db_user: &str, auto_create: bool) {
-        self.world.add_grant(&self.id, Grant {
-            login_user: login.into(),
-            password: password.into(),
-            db_user: db_user.into(),
-            groups: vec!["analysts".into()],
-            database: None,
-            auto_create,
-            issued_at: self.clock.now(),
-            expires_at: self.clock.now() + Duration::from_secs(900),
-            guid: format!("guid-{password}"),
-            caller_arn: "arn".into(),
-        });
+        self.world.add_grant(
+            &self.id,
+            Grant {
+                login_user: login.into(),
+                password: password.into(),
+                db_user: db_user.into(),
+                groups: vec!["analysts".into()],
+                database: None,
+                auto_create,
+                issued_at: self.clock.now(),
+                expires_at: self.clock.now() + Duration::from_secs(900),
+                guid: format!("guid-{password}"),
+                caller_arn: "arn".into(),
+            },
+        );
     }
 
     async fn tcp(&self) -> tokio::net::TcpStream {

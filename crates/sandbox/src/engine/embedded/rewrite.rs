@@ -32,8 +32,7 @@ pub(super) enum Plan {
 }
 
 /// Redshift calls itself so.
-const VERSION: &str =
-    "PostgreSQL 8.0.2 on i686-pc-linux-gnu, compiled by GCC gcc (GCC) 3.4.2 20041017 (Red Hat 3.4.2-6.fc3), Redshift 1.0.0 (shiftkey sandbox)";
+const VERSION: &str = "PostgreSQL 8.0.2 on i686-pc-linux-gnu, compiled by GCC gcc (GCC) 3.4.2 20041017 (Red Hat 3.4.2-6.fc3), Redshift 1.0.0 (shiftkey sandbox)";
 
 /// Plans all statements of a text; an error is SQLSTATE and message.
 pub(super) fn plan(sql: &str, facts: &Facts) -> Result<Vec<Plan>, (&'static str, String)> {
