@@ -1,0 +1,130 @@
+//! The laws of ARCHITECTURE.md that neither the compiler nor clippy can check, read from the sources.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// What each crate may depend on, of ours.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("wire", &[]),
+    ("shiftkey", &["shiftkey-wire"]),
+    ("audit", &["shiftkey", "shiftkey-wire"]),
+    ("proxy", &["shiftkey", "shiftkey-wire"]),
+    ("sandbox", &["shiftkey-wire"]),
+    ("cli", &["shiftkey", "shiftkey-audit", "shiftkey-proxy", "shiftkey-sandbox"]),
+];
+
+#[test]
+fn crates_depend_on_each_other_only_along_the_arrows() {
+    for (name, allowed) in ARROWS {
+        let manifest = read(&root().join("crates").join(name).join("Cargo.toml"));
+        for dependency in section(&manifest, "[dependencies]").filter(|dependency| dependency.starts_with("shiftkey")) {
+            assert!(allowed.contains(&dependency), "{name} must not depend on {dependency}");
+        }
+    }
+    assert_eq!(fs::read_dir(root().join("crates")).unwrap().count(), ARROWS.len(), "a crate without arrows");
+}
+
+#[test]
+fn wire_depends_on_nothing_that_does_io() {
+    let manifest = read(&root().join("crates/wire/Cargo.toml"));
+    for dependency in section(&manifest, "[dependencies]") {
+        assert!(!["tokio", "rustls", "rand", "getrandom", "mio", "futures"].contains(&dependency), "wire depends on {dependency}");
+    }
+    for (path, text) in product_sources("wire") {
+        for word in ["std::net", "std::fs", "std::io", "std::time", "std::env"] {
+            assert!(!text.contains(word), "{} names {word}", path.display());
+        }
+    }
+}
+
+#[test]
+fn aws_sdk_crates_are_named_only_where_aws_is_called() {
+    for (name, _) in ARROWS {
+        for (path, text) in product_sources(name) {
+            let place = path.strip_prefix(root().join("crates")).unwrap().to_string_lossy().into_owned();
+            let allowed = ["shiftkey/src/identity", "shiftkey/src/issue", "shiftkey/src/discover"];
+            if !allowed.iter().any(|prefix| place.starts_with(prefix)) {
+                assert!(!["aws_sdk_", "aws_config", "aws_smithy_"].iter().any(|word| text.contains(word)), "{place} names the AWS SDK");
+            }
+        }
+    }
+}
+
+#[test]
+fn secrets_are_neither_displayed_nor_serialised() {
+    for (path, text) in product_sources("shiftkey") {
+        for trait_name in ["Display", "Serialize"] {
+            assert!(!text.contains(&format!("{trait_name} for Secret ")), "{}: a secret has no {trait_name}", path.display());
+        }
+        if let Some((before, _)) = text.split_once("struct Secret(").or_else(|| text.split_once("struct Secret {")) {
+            let attributes: Vec<_> = before.lines().rev().take_while(|line| !line.is_empty()).collect();
+            assert!(
+                !attributes.iter().any(|line| line.starts_with("#[") && line.contains("Serialize")),
+                "{}: a secret derives Serialize",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn files_stay_under_500_lines() {
+    for (name, _) in ARROWS {
+        for (path, text) in sources(&root().join("crates").join(name)) {
+            assert!(text.lines().count() <= 500, "{} is too long", path.display());
+        }
+    }
+}
+
+#[test]
+fn sources_name_no_place_of_one_machine() {
+    for (name, _) in ARROWS {
+        for (path, text) in sources(&root().join("crates").join(name)) {
+            // Put together here so that this file does not name them.
+            for place in [["/work/", "main"], ["/work/", "shared"], ["/root/", "."]] {
+                assert!(!text.contains(&place.concat()), "{} names {}", path.display(), place.concat());
+            }
+        }
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the sources are there")
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Names of the dependencies in one section of a manifest.
+fn section<'a>(manifest: &'a str, header: &'a str) -> impl Iterator<Item = &'a str> {
+    let lines = manifest.lines().skip_while(move |line| *line != header).skip(1);
+    lines.take_while(|line| !line.starts_with('[')).filter_map(|line| line.split(['.', ' ', '=']).next()).filter(|name| !name.is_empty())
+}
+
+/// Rust files of a crate's `src`, without its unit tests.
+fn product_sources(name: &str) -> Vec<(PathBuf, String)> {
+    let mut found = sources(&root().join("crates").join(name).join("src"));
+    found.retain(|(path, _)| !path.ends_with("tests.rs"));
+    for (_, text) in &mut found {
+        if let Some(tests) = text.find("#[cfg(test)]\nmod tests {") {
+            text.truncate(tests);
+        }
+    }
+    found
+}
+
+fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("the sources are there") {
+        let path = entry.expect("the sources are there").path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push((path.clone(), read(&path)));
+        }
+    }
+    found
+}
