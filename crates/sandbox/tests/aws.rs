@@ -163,6 +163,8 @@ async fn clusters_are_described_once_they_listen() {
     let sandbox = sandbox().await;
     let id = WarehouseId { kind: WarehouseKind::Cluster, account: PROD.into(), region: "us-east-1".into(), name: "finance".into() };
     sandbox.world().set_endpoint(&id, "localhost", 5439);
+    let creating = WarehouseId { name: "analytics".into(), ..id };
+    sandbox.world().update(&creating, |warehouse| warehouse.endpoint = None);
     let redshift = aws_sdk_redshift::Client::new(&user(&sandbox, "alice").await);
     let all = redshift.describe_clusters().send().await.unwrap();
     let names: Vec<_> = all.clusters().iter().filter_map(|it| it.cluster_identifier()).collect();
