@@ -21,7 +21,8 @@ trap stop EXIT
 jar=/usr/share/java/postgresql.jar
 if ! { [ -e "$jar" ] && command -v javac && odbcinst -q -d -n "PostgreSQL Unicode"; } >/dev/null 2>&1; then
     [ "$(id -u)" = 0 ] || { echo "missing: unixodbc odbc-postgresql libpostgresql-jdbc-java default-jdk-headless" >&2; exit 2; }
-    apt-get install -y --no-install-recommends unixodbc odbc-postgresql libpostgresql-jdbc-java default-jdk-headless >/dev/null
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends unixodbc odbc-postgresql libpostgresql-jdbc-java default-jdk-headless >/dev/null
 fi
 python3 -m venv "$tmp/venv"
 "$tmp/venv/bin/pip" install -q --disable-pip-version-check \

@@ -127,7 +127,7 @@ pub(crate) enum Command {
 
 #[derive(Args, Debug)]
 pub(crate) struct TargetArgs {
-    /// environment/name, cluster:ID[@REGION], workgroup:NAME[@REGION], or a host name
+    #[arg(help = "environment/name, cluster:ID[@REGION], workgroup:NAME[@REGION], or a host name")]
     pub(crate) target: String,
     #[command(flatten)]
     pub(crate) options: CredentialOptions,

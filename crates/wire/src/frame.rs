@@ -35,7 +35,7 @@ pub fn write(buffer: &mut Vec<u8>, tag: u8, fill: impl FnOnce(&mut Vec<u8>)) {
     write_untagged(buffer, fill);
 }
 
-/// As [`write`], for first packets, which have no tag.
+/// As [`write()`], for first packets, which have no tag.
 pub(crate) fn write_untagged(buffer: &mut Vec<u8>, fill: impl FnOnce(&mut Vec<u8>)) {
     let start = buffer.len();
     buffer.extend_from_slice(&[0; 4]);
