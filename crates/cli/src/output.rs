@@ -57,17 +57,22 @@ impl Printer {
 
     /// A failure: `shiftkey: <target>: <what happened>`, then the hint; with `--json` an object on stdout as well.
     pub(crate) fn error(&self, error: &Error) {
-        let (red, cyan, reset) = if self.colour { ("\x1b[31m", "\x1b[36m", "\x1b[0m") } else { ("", "", "") };
-        self.talk(&format!("{red}shiftkey:{reset} {error}"));
-        if let Some(hint) = error.hint() {
-            self.talk(&format!("{cyan}hint:{reset} {hint}"));
-        }
+        self.warning(error);
         if self.json {
             let report = serde_json::json!({
                 "error": { "kind": error.kind().name(), "message": error.to_string(), "hint": error.hint() }
             });
             // The status tells it as well; a closed stdout changes nothing.
             let _ = self.json(&report);
+        }
+    }
+
+    /// A failure of a part, while the whole goes on: on stderr alone, so that stdout stays one document.
+    pub(crate) fn warning(&self, error: &Error) {
+        let (red, cyan, reset) = if self.colour { ("\x1b[31m", "\x1b[36m", "\x1b[0m") } else { ("", "", "") };
+        self.talk(&format!("{red}shiftkey:{reset} {error}"));
+        if let Some(hint) = error.hint() {
+            self.talk(&format!("{cyan}hint:{reset} {hint}"));
         }
     }
 

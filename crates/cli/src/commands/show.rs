@@ -1,6 +1,6 @@
 //! `config`, `targets` and `whoami`: what is known.
 
-use shiftkey::{Error, Warehouse, discover::Discovered, identity::Scope};
+use shiftkey::{Warehouse, discover::Discovered, identity::Scope};
 
 use crate::{exit::Failure, output::Printer, settings::Settings};
 
@@ -39,25 +39,22 @@ pub(crate) fn targets(settings: &Settings, printer: &Printer) -> Result<(), Fail
 pub(crate) async fn discover(settings: &Settings, printer: &Printer) -> Result<(), Failure> {
     let shiftkey = settings.shiftkey();
     let mut rows = Vec::new();
-    let (mut failure, mut listed): (Option<Error>, bool) = (None, false);
+    let (mut failures, mut listed) = (Vec::new(), false);
     for scope in scopes(settings)? {
         match shiftkey.discover(&scope).await {
             Ok(discovery) => {
                 listed = true;
-                discovery.failures.iter().for_each(|error| printer.error(error));
+                failures.extend(discovery.failures);
                 rows.extend(discovery.found.into_iter().map(row));
             }
-            Err(error) => {
-                let region = scope.region.as_deref().unwrap_or("default region");
-                failure = Some(error.with_target(region));
-                failure.iter().for_each(|error| printer.say(&format!("shiftkey: {error}")));
-            }
+            Err(error) => failures.push(error.with_target(scope.region.as_deref().unwrap_or("default region"))),
         }
     }
-    match failure {
-        Some(error) if !listed => Err(error.into()),
-        _ => print(printer, &["TARGET", "STATUS", "HOST", "PORT", "DATABASE"], &rows),
+    if !listed && let Some(error) = failures.pop() {
+        return Err(error.into());
     }
+    failures.iter().for_each(|error| printer.warning(error));
+    print(printer, &["TARGET", "STATUS", "HOST", "PORT", "DATABASE"], &rows)
 }
 
 /// Flags name one identity and region; otherwise each environment is one, or the default chain when there is none.
