@@ -2,9 +2,9 @@
 
 use shiftkey::{
     Error, ErrorKind, Login, Result, Shiftkey, Target,
-    dial::{self, Connection, Options},
+    dial::{Connection, Options},
 };
-use shiftkey_wire::{backend::Backend, error_fields::sqlstate, frame, frontend::Frontend};
+use shiftkey_wire::{backend::Backend, frame, frontend::Frontend};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::queries::Query;
@@ -23,27 +23,13 @@ pub struct Session {
 pub type Rows = Vec<Vec<Option<String>>>;
 
 impl Session {
-    /// Signs in to `target`. When the warehouse refuses a credential that came from the cache, that credential is
-    /// forgotten, a new one is issued, and the sign-in is tried once more.
+    /// Signs in to `target`.
     ///
     /// # Errors
-    /// As for [`Shiftkey::login`] and [`dial::connect`].
+    /// As for [`Shiftkey::connect`].
     pub async fn open(shiftkey: &Shiftkey, target: &Target, options: &Options) -> Result<Self> {
-        let login = shiftkey.login(target).await?;
-        match dial::connect(&login, options).await {
-            Ok(connection) => Ok(Self { connection, login }),
-            Err(error) if login.cached && may_be_stale(&error) => {
-                shiftkey.invalidate(target, &login.credential).await;
-                let login = shiftkey.login(target).await?;
-                Ok(Self { connection: dial::connect(&login, options).await?, login })
-            }
-            Err(error) => {
-                if error.kind() == ErrorKind::Unreachable {
-                    shiftkey.forget_endpoint(target).await;
-                }
-                Err(error)
-            }
-        }
+        let (connection, login) = shiftkey.connect(target, options).await?;
+        Ok(Self { connection, login })
     }
 
     /// What the session signed in with.
@@ -96,10 +82,6 @@ impl Session {
 }
 
 /// Whether a new credential may help: these two are what the warehouse answers to an expired one.
-fn may_be_stale(error: &Error) -> bool {
-    matches!(error.sqlstate(), Some(sqlstate::INVALID_AUTHORIZATION | sqlstate::INVALID_PASSWORD))
-}
-
 fn broken(error: std::io::Error) -> Error {
     Error::new(ErrorKind::Unreachable, format!("the connection broke: {error}")).with_source(error)
 }

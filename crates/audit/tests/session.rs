@@ -27,7 +27,7 @@ async fn a_target_becomes_a_session_that_answers() {
     let options = Options { env, ..Options::default() };
     for cached in [false, true] {
         let mut session = Session::open(&shiftkey, &target(&config), &options).await.unwrap();
-        assert_eq!(session.login().cached, cached);
+        assert_eq!(session.login().origin.is_cached(), cached);
         let rows = session.query(WHOAMI).await.unwrap();
         assert_eq!(rows[0][1].as_deref(), Some("dev"));
         assert!(session.login().credential.db_user.ends_with(rows[0][0].as_deref().unwrap().trim_start_matches("IAM:")));

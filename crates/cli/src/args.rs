@@ -51,10 +51,20 @@ pub(crate) struct GlobalOptions {
     /// Never ask; fail instead
     #[arg(long, global = true)]
     pub(crate) no_input: bool,
+    /// Share nothing with other processes, and keep nothing on disk
+    #[arg(long, global = true)]
+    pub(crate) no_cache: bool,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Show or forget the credentials that your processes share
+    #[command(after_help = "Examples:\n  shiftkey cache list\n  shiftkey cache clear prod/analytics\n  shiftkey cache clear --all\n  \
+        shiftkey cache path")]
+    Cache {
+        #[command(subcommand)]
+        command: CacheCommand,
+    },
     /// Print a shell completion script
     #[command(after_help = "Examples:\n  shiftkey completions bash > ~/.local/share/bash-completion/completions/shiftkey")]
     Completions {
@@ -125,6 +135,25 @@ pub(crate) enum Command {
     Whoami,
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum CacheCommand {
+    /// List the credentials: for what, for whom, how long, how often used; never a password
+    #[command(after_help = "Examples:\n  shiftkey cache list\n  shiftkey cache list --json")]
+    List,
+    /// Forget credentials, so that the next caller is issued a new one; open sessions stay open
+    #[command(after_help = "Examples:\n  shiftkey cache clear\n  shiftkey cache clear prod/analytics\n  shiftkey cache clear --all")]
+    Clear {
+        /// Only those of this target, as `cache list` names it
+        target: Option<String>,
+        /// Forget all that is kept: endpoints, who you are, and the AWS sessions that cost an MFA code as well
+        #[arg(long, conflicts_with = "target")]
+        all: bool,
+    },
+    /// Print the directory
+    #[command(after_help = "Examples:\n  ls -l \"$(shiftkey cache path)\"")]
+    Path,
+}
+
 #[derive(Args, Debug)]
 pub(crate) struct TargetArgs {
     #[arg(help = "environment/name, cluster:ID[@REGION], workgroup:NAME[@REGION], or a host name")]
@@ -151,6 +180,9 @@ pub(crate) struct CredentialOptions {
     /// Lifetime of the credential: 15m to 1h
     #[arg(long)]
     pub(crate) duration: Option<String>,
+    /// How long the credential must be good for at least: 5m
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) min_remaining: Option<String>,
     /// Who chooses the database user: you, or AWS from your IAM identity
     #[arg(long)]
     pub(crate) mapping: Option<MappingArg>,

@@ -21,6 +21,9 @@ fn main() -> ExitCode {
     telemetry::install(cli.global.verbose);
     let printer = Printer::new(cli.global.json, cli.global.quiet);
     let settings = Settings::capture(cli.global);
+    if let Some(outcome) = commands::run_at_once(&cli.command, &settings, &printer) {
+        return outcome.unwrap_or_else(|error| exit::failed(&printer, &error));
+    }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return exit::failed(&printer, &shiftkey::Error::new(shiftkey::ErrorKind::Unexpected, error.to_string()).into()),

@@ -76,6 +76,13 @@ impl Printer {
         }
     }
 
+    /// Something that a person should know though nothing failed. Quiet keeps it back.
+    pub(crate) fn caution(&self, error: &Error) {
+        if !self.quiet {
+            self.warning(error);
+        }
+    }
+
     /// A closed stderr is no reason to fail.
     #[allow(clippy::unused_self)]
     fn talk(&self, text: &str) {

@@ -7,10 +7,15 @@ use std::{
     sync::Arc,
 };
 
-use shiftkey::{Config, Env, Overrides, Result, Shiftkey, Target, identity::Scope};
+use shiftkey::{
+    Config, Env, Error, Overrides, Pace, Result, Shiftkey, Target,
+    identity::Scope,
+    observe::{Event, Log, Observe},
+};
 
 use crate::{
     args::{CredentialOptions, GlobalOptions},
+    output::Printer,
     prompt::Terminal,
 };
 
@@ -34,15 +39,31 @@ impl Settings {
     }
 
     /// The library, with a person to ask if there is one.
-    pub(crate) fn shiftkey(&self) -> Shiftkey {
-        let mut builder = Shiftkey::builder().env(self.env.clone());
-        if let Some(dir) = self.cache_dir() {
+    pub(crate) fn shiftkey(&self) -> Result<Shiftkey> {
+        let printer = Printer::new(self.global.json, self.global.quiet);
+        let mut builder = Shiftkey::builder().env(self.env.clone()).observer(Arc::new(Narrator(printer)));
+        if self.shares()?
+            && let Some(dir) = self.cache_dir()
+        {
             builder = builder.cache_dir(dir);
+        }
+        if let Some(rate) = self.env.var("SHIFTKEY_RATE") {
+            builder = builder.pace(pace(rate)?);
         }
         if !self.global.no_input && io::stdin().is_terminal() && io::stderr().is_terminal() {
             builder = builder.prompt(Arc::new(Terminal));
         }
-        builder.build()
+        Ok(builder.build())
+    }
+
+    /// Whether credentials are shared with other processes.
+    fn shares(&self) -> Result<bool> {
+        match self.env.var("SHIFTKEY_CACHE") {
+            _ if self.global.no_cache => Ok(false),
+            None | Some("on") => Ok(true),
+            Some("off") => Ok(false),
+            Some(other) => Err(Error::config(format!("SHIFTKEY_CACHE is '{other}'")).with_hint("it may be on or off")),
+        }
     }
 
     pub(crate) fn target(&self, name: &str, options: &CredentialOptions) -> Result<Target> {
@@ -55,7 +76,7 @@ impl Settings {
     }
 
     /// `SHIFTKEY_CACHE_DIR`, else the run directory, else the cache directory.
-    fn cache_dir(&self) -> Option<PathBuf> {
+    pub(crate) fn cache_dir(&self) -> Option<PathBuf> {
         let named = |name: &str| self.env.var(name).map(PathBuf::from);
         let under = |dir: PathBuf| dir.join("shiftkey");
         named("SHIFTKEY_CACHE_DIR")
@@ -71,6 +92,7 @@ impl Settings {
             groups: (!options.db_group.is_empty()).then(|| options.db_group.clone()),
             auto_create: options.auto_create.then_some(true),
             duration: options.duration.clone(),
+            min_remaining: options.min_remaining.clone(),
             mapping: options.mapping.map(Into::into),
             host: options.host.clone(),
             port: options.port,
@@ -78,6 +100,50 @@ impl Settings {
             ca_file: options.ca_file.clone(),
             profile: self.global.profile.clone(),
             region: self.global.region.clone(),
+        }
+    }
+}
+
+/// Tells a person what concerns them, and logs the rest.
+#[derive(Debug)]
+struct Narrator(Printer);
+
+impl Observe for Narrator {
+    fn event(&self, event: &Event) {
+        match event {
+            Event::CacheOff(error) => self.0.caution(error),
+            Event::RenewalFailed(_) | Event::Throttled { .. } => Log.event(event),
+        }
+    }
+}
+
+/// `CALLS_PER_SECOND[:BURST]`.
+fn pace(text: &str) -> Result<Pace> {
+    let number = |text: &str| text.trim().parse::<f64>().ok().filter(|number| number.is_finite() && *number > 0.0);
+    let (rate, burst) = text.split_once(':').map_or((text, None), |(rate, burst)| (rate, Some(burst)));
+    let pace = number(rate).zip(burst.map_or(Some(Pace::default().burst), |burst| number(burst).filter(|burst| *burst >= 1.0)));
+    pace.map(|(per_second, burst)| Pace { per_second, burst }).ok_or_else(|| {
+        Error::config(format!("SHIFTKEY_RATE is '{text}'")).with_hint("write CALLS_PER_SECOND or CALLS_PER_SECOND:BURST, as 1:5")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_calls_a_second_and_perhaps_a_burst() {
+        for (text, expected) in [
+            ("2", Some((2.0, 5.0))),
+            ("0.5:1", Some((0.5, 1.0))),
+            ("0", None),
+            ("-1", None),
+            ("1:0", None),
+            ("inf", None),
+            ("fast", None),
+            ("", None),
+        ] {
+            assert_eq!(pace(text).ok().map(|pace| (pace.per_second, pace.burst)), expected, "{text}");
         }
     }
 }

@@ -12,7 +12,8 @@ use std::{
 
 use serde_json::{Value, json};
 use shiftkey::{
-    Credential, Endpoint, Login, Secret,
+    Credential, Endpoint, Login, Origin, Secret,
+    clock::Moment,
     dsn::{self, Format},
 };
 
@@ -40,10 +41,11 @@ fn login(value: &Value) -> Option<Login> {
         credential: Arc::new(Credential {
             db_user: text("user")?,
             password: Secret::new(text("password")?),
-            issued_at: SystemTime::UNIX_EPOCH,
+            issued: Moment { wall: SystemTime::UNIX_EPOCH, uptime: None },
+            lifetime: Duration::from_secs(900),
             expires_at: SystemTime::UNIX_EPOCH + Duration::from_secs(900),
         }),
-        cached: false,
+        origin: Origin::Aws,
         ca_file: text("ca_file").map(Into::into),
     })
 }

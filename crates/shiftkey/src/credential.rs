@@ -1,8 +1,14 @@
 //! What an issuing API returns, and where to sign in with it.
 
-use std::{path::PathBuf, sync::Arc, time::SystemTime};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
-use crate::secret::Secret;
+use serde::{Deserialize, Serialize};
+
+use crate::{clock::Moment, secret::Secret, target::Target};
 
 /// A temporary database credential. Expiry concerns signing in only: an open session outlives it.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -11,14 +17,41 @@ pub struct Credential {
     pub db_user: String,
     /// The temporary password.
     pub password: Secret,
-    /// When it was issued, by our clock.
-    pub issued_at: SystemTime,
-    /// Until when it opens a session.
+    /// When it was issued, by this machine's clocks.
+    pub issued: Moment,
+    /// Until when it opens a session, by AWS's clock.
     pub expires_at: SystemTime,
+    /// How long after `issued` it opens a session: both ends by AWS's clock, so that this machine's may be wrong.
+    pub lifetime: Duration,
+}
+
+impl Credential {
+    /// How much longer it opens a session. Nothing when its age cannot be told.
+    pub fn left(&self, now: Moment) -> Duration {
+        now.since(self.issued).map_or(Duration::ZERO, |age| self.lifetime.saturating_sub(age))
+    }
+}
+
+/// Where a credential came from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Origin {
+    /// AWS issued it for this call.
+    Aws,
+    /// Another process of this user was issued it.
+    File,
+    /// It was in this process.
+    Memory,
+}
+
+impl Origin {
+    /// Whether no call to AWS was made for it.
+    pub fn is_cached(self) -> bool {
+        self != Self::Aws
+    }
 }
 
 /// Where a warehouse listens.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub struct Endpoint {
     /// Host name to dial.
     pub host: String,
@@ -39,8 +72,23 @@ pub struct Login {
     pub database: String,
     /// User and password.
     pub credential: Arc<Credential>,
-    /// Whether the credential came out of the cache.
-    pub cached: bool,
+    /// Where the credential came from.
+    pub origin: Origin,
     /// Extra trust anchors (PEM) instead of the system's.
     pub ca_file: Option<PathBuf>,
+}
+
+impl Login {
+    /// Puts together what a client of `target` needs.
+    pub fn new(target: &Target, endpoint: Endpoint, credential: Arc<Credential>, origin: Origin) -> Self {
+        Self {
+            target: target.label.clone(),
+            endpoint,
+            server_name: target.server_name.clone(),
+            database: target.database.clone(),
+            credential,
+            origin,
+            ca_file: target.ca_file.clone(),
+        }
+    }
 }

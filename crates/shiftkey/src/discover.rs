@@ -3,7 +3,7 @@
 use crate::{
     error::{Error, ErrorKind, Result},
     identity::Identity,
-    issue::{aws_error, cluster_client, serverless_client},
+    issue::{Purpose, call, cluster_client, serverless_client},
     target::Warehouse,
 };
 
@@ -54,9 +54,11 @@ pub(crate) async fn discover(identity: &Identity) -> Result<Discovery> {
 
 async fn clusters(identity: &Identity) -> Result<Vec<Discovered>> {
     let mut found = Vec::new();
-    let mut pages = cluster_client(identity).describe_clusters().into_paginator().send();
-    while let Some(page) = pages.next().await {
-        let page = page.map_err(|error| aws_error("redshift:DescribeClusters", error))?;
+    let client = cluster_client(identity);
+    let mut marker: Option<String> = None;
+    loop {
+        let ask = || client.describe_clusters().set_marker(marker.clone()).send();
+        let page = call(identity, "redshift:DescribeClusters", Purpose::First, ask).await?;
         for cluster in page.clusters.unwrap_or_default() {
             let Some(id) = cluster.cluster_identifier else { continue };
             let endpoint = cluster.endpoint;
@@ -69,6 +71,10 @@ async fn clusters(identity: &Identity) -> Result<Vec<Discovered>> {
                 status: cluster.cluster_status.unwrap_or_default(),
             });
         }
+        marker = page.marker.filter(|marker| !marker.is_empty());
+        if marker.is_none() {
+            break;
+        }
     }
     found.sort_by(|a, b| name(a).cmp(name(b)));
     Ok(found)
@@ -76,9 +82,11 @@ async fn clusters(identity: &Identity) -> Result<Vec<Discovered>> {
 
 async fn workgroups(identity: &Identity) -> Result<Vec<Discovered>> {
     let mut found = Vec::new();
-    let mut pages = serverless_client(identity).list_workgroups().into_paginator().send();
-    while let Some(page) = pages.next().await {
-        let page = page.map_err(|error| aws_error("redshift-serverless:ListWorkgroups", error))?;
+    let client = serverless_client(identity);
+    let mut token: Option<String> = None;
+    loop {
+        let ask = || client.list_workgroups().set_next_token(token.clone()).send();
+        let page = call(identity, "redshift-serverless:ListWorkgroups", Purpose::First, ask).await?;
         for workgroup in page.workgroups {
             let Some(name) = workgroup.workgroup_name else { continue };
             let endpoint = workgroup.endpoint;
@@ -90,6 +98,10 @@ async fn workgroups(identity: &Identity) -> Result<Vec<Discovered>> {
                 database: None,
                 status: workgroup.status.map(|status| status.as_str().to_lowercase()).unwrap_or_default(),
             });
+        }
+        token = page.next_token.filter(|token| !token.is_empty());
+        if token.is_none() {
+            break;
         }
     }
     found.sort_by(|a, b| name(a).cmp(name(b)));

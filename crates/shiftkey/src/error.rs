@@ -52,6 +52,23 @@ impl ErrorKind {
         }
     }
 
+    /// The kind of this stable name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let all = [
+            Self::ClientMissing,
+            Self::Config,
+            Self::Denied,
+            Self::IdentityExpired,
+            Self::LoginRefused,
+            Self::NoIdentity,
+            Self::NoSuchTarget,
+            Self::Throttled,
+            Self::Unexpected,
+            Self::Unreachable,
+        ];
+        all.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// Whether the same call may succeed later with nothing changed.
     pub fn is_transient(self) -> bool {
         matches!(self, Self::Throttled | Self::Unreachable)

@@ -11,7 +11,7 @@
 //! SDK's own provider chain reads what it documents.)
 //!
 //! Modules form a line; each may import only what stands to its left:
-//! `error secret env clock credential backoff` · `target` · `identity` · `discover issue` · `cache` · `dial`;
+//! `error secret env clock observe backoff` · `shared` · `target credential` · `identity` · `discover issue` · `cache` · `dial`;
 //! `dsn` and `policy` stand beside and do no IO.
 
 pub mod backoff;
@@ -25,20 +25,22 @@ pub mod env;
 pub mod error;
 pub mod identity;
 pub mod issue;
+pub mod observe;
 pub mod policy;
-mod private_file;
 pub mod secret;
+mod shared;
 mod shiftkey;
 pub mod target;
 pub mod trust;
 
 pub use self::{
     clock::{Clock, SystemClock},
-    credential::{Credential, Endpoint, Login},
+    credential::{Credential, Endpoint, Login, Origin},
     env::Env,
     error::{Error, ErrorKind, Result},
     identity::{Caller, Prompt},
     secret::Secret,
+    shared::Pace,
     shiftkey::{Builder, Shiftkey},
     target::{
         Mapping, Target, Warehouse,

@@ -1,28 +1,24 @@
 //! The façade: a [`Target`] in, a [`Login`] out. What it holds is shared by all clones.
 
-use std::{
-    collections::HashMap,
-    path::PathBuf,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
 use crate::{
-    cache::{CacheKey, MemoryCache},
+    cache::{CacheKey, FileCache, Listed, MemoryCache, Peek, Wish},
     clock::{Clock, SystemClock},
-    credential::{Credential, Endpoint, Login},
+    credential::{Credential, Endpoint, Login, Origin},
+    dial::{self, Connection, Options},
     discover::{self, Discovery},
     env::Env,
     error::{Error, ErrorKind, Result},
-    identity::{Caller, Identity, Prompt, Scope, Surroundings},
+    identity::{Caller, Identity, Prompt, SESSIONS, Scope, Skew, Standing, Surroundings},
     issue::{self, Request},
+    observe::{Log, Observe},
+    shared::{Buckets, Fact, Facts, Pace, Store, digest},
     target::{Target, Warehouse},
 };
-
-/// How long an endpoint that AWS told is believed. A connection that fails reads it anew.
-const ENDPOINT_LIFETIME: Duration = Duration::from_secs(6 * 3600);
 
 /// Turns AWS identities into logins, and shares what it was issued. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -31,11 +27,13 @@ pub struct Shiftkey(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     surroundings: Arc<Surroundings>,
-    cache: MemoryCache,
-    identities: Slots<Scope, Identity>,
+    memory: MemoryCache,
+    file: FileCache,
+    facts: Facts,
+    /// By fingerprint.
+    identities: Slots<String, Identity>,
+    /// By access key: of sessions whose names are made up, which are nobody else's.
     callers: Slots<String, Caller>,
-    endpoints: Slots<(Scope, Warehouse), (Endpoint, SystemTime)>,
-    domains: Slots<(Scope, String), Warehouse>,
 }
 
 /// Values that are made once per key, by one caller, while the others wait for it.
@@ -47,7 +45,33 @@ pub struct Builder {
     env: Env,
     clock: Arc<dyn Clock>,
     prompt: Option<Arc<dyn Prompt>>,
+    observer: Arc<dyn Observe>,
     cache_dir: Option<PathBuf>,
+    pace: Pace,
+}
+
+/// By account, region and warehouse. A connection that fails reads it anew.
+impl Fact for Endpoint {
+    const KIND: &'static str = "endpoint";
+    const LIFETIME: Duration = Duration::from_secs(6 * 3600);
+}
+
+/// The warehouse behind a custom domain.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+struct Behind(Warehouse);
+
+/// By account, region and domain.
+impl Fact for Behind {
+    const KIND: &'static str = "domain";
+    const LIFETIME: Duration = Duration::from_secs(6 * 3600);
+}
+
+/// Who asks: what is worked out once for all steps of a call.
+#[derive(Clone, Debug)]
+struct Asker {
+    scope: Scope,
+    fingerprint: String,
+    standing: Standing,
 }
 
 // === impl Builder ===
@@ -74,23 +98,46 @@ impl Builder {
         self
     }
 
-    /// Where AWS sessions that cost an MFA code are kept (directory of mode 0700, made when missing).
+    /// Who is told what happens; a log unless set.
+    #[must_use]
+    pub fn observer(mut self, observer: Arc<dyn Observe>) -> Self {
+        self.observer = observer;
+        self
+    }
+
+    /// Where the processes of this user share credentials: a directory of mode 0700, made when missing. Without one they
+    /// share nothing.
     #[must_use]
     pub fn cache_dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.cache_dir = Some(dir.into());
         self
     }
 
+    /// How often AWS may be asked, for each account and region.
+    #[must_use]
+    pub fn pace(mut self, pace: Pace) -> Self {
+        self.pace = pace;
+        self
+    }
+
     /// Does no IO.
     pub fn build(self) -> Shiftkey {
-        let Self { env, clock, prompt, cache_dir } = self;
+        let Self { env, clock, prompt, observer, cache_dir, pace } = self;
+        let store = Arc::new(Store::new(cache_dir, observer));
         Shiftkey(Arc::new(Inner {
-            cache: MemoryCache::new(Arc::clone(&clock)),
-            surroundings: Arc::new(Surroundings { env, clock, prompt, cache_dir }),
+            memory: MemoryCache::new(Arc::clone(&clock)),
+            file: FileCache::new(Arc::clone(&store), Arc::clone(&clock)),
+            facts: Facts::new(Arc::clone(&store), Arc::clone(&clock)),
+            surroundings: Arc::new(Surroundings {
+                env,
+                buckets: Arc::new(Buckets::new(pace, Arc::clone(&store), Arc::clone(&clock))),
+                skew: Skew::new(Arc::clone(&clock)),
+                clock,
+                prompt,
+                store,
+            }),
             identities: Slots::default(),
             callers: Slots::default(),
-            endpoints: Slots::default(),
-            domains: Slots::default(),
         }))
     }
 }
@@ -98,16 +145,23 @@ impl Builder {
 // === impl Shiftkey ===
 
 impl Shiftkey {
-    /// Starts with an empty environment, the system's clock and nobody to ask.
+    /// Starts with an empty environment, the system's clock, nobody to ask and nothing shared between processes.
     pub fn builder() -> Builder {
-        Builder { env: Env::default(), clock: Arc::new(SystemClock), prompt: None, cache_dir: None }
+        Builder {
+            env: Env::default(),
+            clock: Arc::new(SystemClock),
+            prompt: None,
+            observer: Arc::new(Log),
+            cache_dir: None,
+            pace: Pace::default(),
+        }
     }
 
-    /// A credential for `target`, and whether it was there already.
+    /// A credential for `target`, and where it came from.
     ///
     /// # Errors
     /// See [`ErrorKind`]; the error names the target.
-    pub async fn credential(&self, target: &Target) -> Result<(Arc<Credential>, bool)> {
+    pub async fn credential(&self, target: &Target) -> Result<(Arc<Credential>, Origin)> {
         self.issue(target).await.map_err(|error| error.with_target(&target.label))
     }
 
@@ -124,26 +178,58 @@ impl Shiftkey {
     /// # Errors
     /// As for [`Self::endpoint`] and [`Self::credential`].
     pub async fn login(&self, target: &Target) -> Result<Login> {
-        let (endpoint, issued) = tokio::try_join!(self.endpoint(target), self.credential(target))?;
-        let (credential, cached) = issued;
-        Ok(Login {
-            target: target.label.clone(),
-            endpoint,
-            server_name: target.server_name.clone(),
-            database: target.database.clone(),
-            credential,
-            cached,
-            ca_file: target.ca_file.clone(),
-        })
+        let (endpoint, (credential, origin)) = tokio::try_join!(self.endpoint(target), self.credential(target))?;
+        Ok(Login::new(target, endpoint, credential, origin))
     }
 
-    /// Who AWS says is calling.
+    /// The login of `target` when all of it is in the cache and nothing needs to be renewed. Needs no asynchronous
+    /// runtime, parses no AWS configuration and speaks to nobody: the path that most calls take.
+    pub fn cached_login(&self, target: &Target) -> Option<Login> {
+        let (asker, wish) = self.known(target)?;
+        let endpoint = self.known_endpoint(target, &asker.standing)?;
+        match self.0.file.peek(&wish) {
+            Peek::Fresh(credential) => Some(Login::new(target, endpoint, credential, Origin::File)),
+            Peek::Denied(_) | Peek::Miss | Peek::RefreshDue(_) => None,
+        }
+    }
+
+    /// Opens a session. A cached credential that the warehouse refuses (SQLSTATE 28000 or 28P01) is forgotten and the
+    /// sign-in tried once more with a new one; an endpoint that does not answer is looked up anew, and tried if it moved.
+    ///
+    /// # Errors
+    /// As for [`Self::login`] and [`dial::connect`].
+    pub async fn connect(&self, target: &Target, options: &Options) -> Result<(Connection, Login)> {
+        let mut login = self.login(target).await?;
+        let error = match dial::connect(&login, options).await {
+            Ok(connection) => return Ok((connection, login)),
+            Err(error) => error,
+        };
+        if login.origin.is_cached() && dial::says_stale(&error) {
+            self.invalidate(target, &login.credential).await;
+            login = self.login(target).await?;
+        } else if error.kind() == ErrorKind::Unreachable && target.host.is_none() {
+            self.forget_endpoint(target).await;
+            let moved = self.endpoint(target).await.ok().filter(|endpoint| *endpoint != login.endpoint);
+            login.endpoint = moved.ok_or(error)?;
+        } else {
+            return Err(error);
+        }
+        let connection = dial::connect(&login, options).await?;
+        Ok((connection, login))
+    }
+
+    /// Who AWS says is calling. AWS is asked each time.
     ///
     /// # Errors
     /// When no identity is found, or STS does not accept it.
     pub async fn caller(&self, scope: &Scope) -> Result<Caller> {
-        let identity = self.identity(scope).await?;
-        self.known_caller(&identity).await
+        let fingerprint = self.0.surroundings.fingerprint(scope);
+        let caller = self.identity(scope, &fingerprint).await?.caller().await?;
+        let standing = self.standing(scope, &fingerprint).await?;
+        if !standing.nameless {
+            self.0.facts.learn(&standing.who, &caller);
+        }
+        Ok(caller)
     }
 
     /// The region that `scope` acts in.
@@ -151,7 +237,7 @@ impl Shiftkey {
     /// # Errors
     /// When no identity or no region is found.
     pub async fn region(&self, scope: &Scope) -> Result<String> {
-        Ok(self.identity(scope).await?.region)
+        Ok(self.standing(scope, &self.0.surroundings.fingerprint(scope)).await?.region)
     }
 
     /// What AWS lists in the account and region of `scope`.
@@ -159,93 +245,182 @@ impl Shiftkey {
     /// # Errors
     /// When neither clusters nor workgroups may be listed.
     pub async fn discover(&self, scope: &Scope) -> Result<Discovery> {
-        discover::discover(&self.identity(scope).await?).await
+        let asker = self.asker(scope.clone()).await?;
+        discover::discover(&self.identity_of(&asker).await?).await
     }
 
-    /// Forgets `credential` if it is still the one that is handed out for `target`; a newer one stays.
+    /// Forgets `credential` if it is still the one that is handed out for `target`; a newer one stays, whichever process
+    /// obtained it.
     pub async fn invalidate(&self, target: &Target, credential: &Credential) {
-        if let Ok((key, _, _)) = self.prepare(target).await {
-            self.0.cache.invalidate(&key, credential);
+        if let Ok((_, wish)) = self.prepare(target).await {
+            self.0.memory.invalidate(&wish.key, credential);
+            self.0.file.invalidate(&wish.key, credential).await;
         }
     }
 
     /// Forgets where `target` listens, after a connection failed in a way that says that it moved.
     pub async fn forget_endpoint(&self, target: &Target) {
-        self.0.endpoints.lock().await.remove(&(Scope::from(target), target.warehouse.clone()));
+        if let Ok(asker) = self.asker(Scope::from(target)).await {
+            self.0.facts.forget::<Endpoint>(&about(&asker.standing, &target.warehouse));
+        }
     }
 
-    async fn issue(&self, target: &Target) -> Result<(Arc<Credential>, bool)> {
-        let (key, request, identity) = self.prepare(target).await?;
-        let clock = Arc::clone(&self.0.surroundings.clock);
-        self.0
-            .cache
-            .get_or_issue(&key, move || {
-                let (request, identity, clock) = (request.clone(), identity.clone(), Arc::clone(&clock));
-                async move {
-                    match request.issue(&identity, clock.now()).await {
-                        Ok(credential) => Ok(credential),
-                        Err(error) => Err(issue::explain(error, &request, &identity).await),
-                    }
-                }
-            })
-            .await
+    /// The credentials that the processes of this user share. No secret is among it.
+    pub fn cached(&self) -> Vec<Listed> {
+        self.0.file.list()
     }
 
-    async fn prepare(&self, target: &Target) -> Result<(CacheKey, Request, Identity)> {
-        let scope = Scope::from(target);
-        let identity = self.identity(&scope).await?;
-        let warehouse = self.warehouse(target, &scope, &identity).await?;
-        let caller = if Request::needs_caller(target) { Some(self.known_caller(&identity).await?) } else { None };
-        let request = Request::new(target, &warehouse, caller.as_ref())?;
-        let key = CacheKey {
-            region: identity.region.clone(),
-            endpoint_url: target.endpoint_url.clone(),
-            who: identity.fingerprint(),
-            request: request.clone(),
+    /// Forgets the shared credentials that `chosen` picks, and says how many there were. Sessions that are open stay open.
+    pub fn forget(&self, chosen: impl Fn(&Listed) -> bool) -> usize {
+        self.0.file.clear(chosen)
+    }
+
+    /// Forgets everything that is shared: credentials, endpoints, callers, and the AWS sessions that cost an MFA code.
+    /// Says how many credentials there were.
+    pub fn forget_all(&self) -> usize {
+        let credentials = self.0.file.clear(|_| true);
+        self.0.facts.clear();
+        self.0.surroundings.store.remove_all(SESSIONS);
+        credentials
+    }
+
+    async fn issue(&self, target: &Target) -> Result<(Arc<Credential>, Origin)> {
+        let (asker, wish) = match self.known(target) {
+            Some(known) => known,
+            None => self.prepare(target).await?,
         };
-        Ok((key, request, identity))
+        let (this, asked) = (self.clone(), wish.clone());
+        let ask = move || {
+            let (this, asker, wish) = (this.clone(), asker.clone(), asked.clone());
+            async move { this.ask(&asker, &wish).await }
+        };
+        self.0.memory.get_or_issue(&wish, ask).await
+    }
+
+    /// What the memory does not have: from the file, or from AWS. Whatever may ask a person is done before the key's lock
+    /// is taken, by one process at a time.
+    async fn ask(&self, asker: &Asker, wish: &Wish) -> Result<(Arc<Credential>, Origin)> {
+        let (mut signed_in, mut _signing_in) = (None, None);
+        if asker.standing.asks {
+            let (store, name) = (&self.0.surroundings.store, format!("sign-in-{}.lock", asker.fingerprint));
+            _signing_in = match self.0.file.peek(wish) {
+                Peek::Fresh(credential) => return Ok((credential, Origin::File)),
+                Peek::Denied(error) => return Err(error),
+                Peek::Miss => Some(store.lock(&name, &format!("signing in as {}", asker.standing.description)).await?),
+                Peek::RefreshDue(credential) => match store.try_lock(&name) {
+                    None => return Ok((credential, Origin::File)),
+                    lock => lock,
+                },
+            };
+            if let Peek::Fresh(credential) = self.0.file.peek(wish) {
+                return Ok((credential, Origin::File));
+            }
+            signed_in = Some(self.identity_of(asker).await);
+        }
+        let obtain = |purpose| {
+            let signed_in = signed_in.clone();
+            async move {
+                let identity = match signed_in {
+                    Some(outcome) => outcome?,
+                    None => self.identity_of(asker).await?,
+                };
+                wish.key.request.issue(&identity, &*self.0.surroundings.clock, purpose).await
+            }
+        };
+        self.0.file.get_or_issue(wish, obtain).await
+    }
+
+    /// Who asks for what, when that is known without asking anybody.
+    fn known(&self, target: &Target) -> Option<(Asker, Wish)> {
+        let scope = Scope::from(target);
+        let fingerprint = self.0.surroundings.fingerprint(&scope);
+        let standing: Standing = self.0.facts.recall(&fingerprint)?;
+        let known_caller = || self.0.facts.recall::<Caller>(&standing.who).filter(|_| !standing.nameless);
+        let caller = if Request::needs_caller(target) { Some(known_caller()?) } else { None };
+        let warehouse = match &target.warehouse {
+            Warehouse::CustomDomain(_) => self.0.facts.recall::<Behind>(&about(&standing, &target.warehouse))?.0,
+            plain => plain.clone(),
+        };
+        let asker = Asker { scope, fingerprint, standing };
+        let wish = self.wish(target, &asker, &warehouse, caller.as_ref()).ok()?;
+        Some((asker, wish))
+    }
+
+    /// Who asks for what, AWS being asked where need be.
+    async fn prepare(&self, target: &Target) -> Result<(Asker, Wish)> {
+        let asker = self.asker(Scope::from(target)).await?;
+        let caller = if Request::needs_caller(target) { Some(self.caller_of(&asker).await?) } else { None };
+        let warehouse = self.warehouse(target, &asker).await?;
+        let wish = self.wish(target, &asker, &warehouse, caller.as_ref())?;
+        Ok((asker, wish))
+    }
+
+    fn wish(&self, target: &Target, asker: &Asker, warehouse: &Warehouse, caller: Option<&Caller>) -> Result<Wish> {
+        let standing = &asker.standing;
+        let request = Request::new(target, warehouse, caller)?;
+        let arn = || Some(self.0.facts.recall::<Caller>(&standing.who)?.arn).filter(|_| !standing.nameless);
+        Ok(Wish {
+            key: CacheKey { region: standing.region.clone(), endpoints: standing.endpoints.clone(), who: standing.who.clone(), request },
+            min_remaining: target.min_remaining,
+            target: target.label.clone(),
+            who: arn().unwrap_or_else(|| standing.description.clone()),
+        })
     }
 
     async fn locate(&self, target: &Target) -> Result<Endpoint> {
-        if let Some(host) = &target.host {
-            return Ok(Endpoint { host: host.clone(), port: target.port.unwrap_or(5439) });
-        }
-        let scope = Scope::from(target);
-        let slot = slot(&self.0.endpoints, (scope.clone(), target.warehouse.clone())).await;
-        let mut known = slot.lock().await;
-        let now = self.0.surroundings.clock.now();
-        let mut endpoint = match &*known {
-            Some((endpoint, at)) if now.duration_since(*at).is_ok_and(|age| age < ENDPOINT_LIFETIME) => endpoint.clone(),
-            _ => {
-                let identity = self.identity(&scope).await?;
-                let endpoint = issue::locate(&identity, &target.warehouse).await.map_err(without_describe)?;
-                *known = Some((endpoint.clone(), now));
-                endpoint
-            }
+        let asker = match &target.host {
+            // Nobody needs to be known for what is given.
+            Some(host) => return Ok(given(target, host)),
+            None => self.asker(Scope::from(target)).await?,
         };
-        if let Some(port) = target.port {
-            endpoint.port = port;
+        if let Some(known) = self.known_endpoint(target, &asker.standing) {
+            return Ok(known);
         }
-        Ok(endpoint)
+        let ask = || async {
+            let identity = self.identity_of(&asker).await?;
+            issue::locate(&identity, &target.warehouse).await.map_err(without_describe)
+        };
+        let told = self.0.facts.once(&about(&asker.standing, &target.warehouse), ask).await?;
+        Ok(with_port(target, told))
     }
 
-    async fn warehouse(&self, target: &Target, scope: &Scope, identity: &Identity) -> Result<Warehouse> {
+    fn known_endpoint(&self, target: &Target, standing: &Standing) -> Option<Endpoint> {
+        match &target.host {
+            Some(host) => Some(given(target, host)),
+            None => Some(with_port(target, self.0.facts.recall(&about(standing, &target.warehouse))?)),
+        }
+    }
+
+    async fn warehouse(&self, target: &Target, asker: &Asker) -> Result<Warehouse> {
         let Warehouse::CustomDomain(host) = &target.warehouse else {
             return Ok(target.warehouse.clone());
         };
-        let slot = slot(&self.0.domains, (scope.clone(), host.clone())).await;
-        let mut known = slot.lock().await;
-        if known.is_none() {
-            *known = Some(issue::resolve_domain(identity, host).await?);
-        }
-        Ok(known.clone().expect("filled above"))
+        let ask = || async { Ok(Behind(issue::resolve_domain(&self.identity_of(asker).await?, host).await?)) };
+        Ok(self.0.facts.once(&about(&asker.standing, &target.warehouse), ask).await?.0)
     }
 
-    async fn identity(&self, scope: &Scope) -> Result<Identity> {
-        let slot = slot(&self.0.identities, scope.clone()).await;
+    async fn asker(&self, scope: Scope) -> Result<Asker> {
+        let fingerprint = self.0.surroundings.fingerprint(&scope);
+        let standing = self.standing(&scope, &fingerprint).await?;
+        Ok(Asker { scope, fingerprint, standing })
+    }
+
+    async fn standing(&self, scope: &Scope, fingerprint: &str) -> Result<Standing> {
+        let work_out = || self.0.surroundings.standing(scope, || self.identity(scope, fingerprint));
+        self.0.facts.once(fingerprint, work_out).await
+    }
+
+    async fn identity_of(&self, asker: &Asker) -> Result<Identity> {
+        let identity = self.identity(&asker.scope, &asker.fingerprint).await?;
+        let told = || Some(self.0.facts.recall::<Caller>(&asker.standing.who)?.account);
+        Ok(identity.in_account(asker.standing.account.clone().or_else(told)))
+    }
+
+    async fn identity(&self, scope: &Scope, fingerprint: &str) -> Result<Identity> {
+        let slot = slot(&self.0.identities, fingerprint.to_owned()).await;
         let mut known = slot.lock().await;
         match &*known {
-            Some(identity) if identity.is_lasting(self.0.surroundings.clock.now()) => Ok(identity.clone()),
+            Some(identity) if identity.is_lasting(self.0.surroundings.skew.aws_now()) => Ok(identity.clone()),
             _ => {
                 let identity = Identity::find(&self.0.surroundings, scope).await?;
                 *known = Some(identity.clone());
@@ -254,7 +429,12 @@ impl Shiftkey {
         }
     }
 
-    async fn known_caller(&self, identity: &Identity) -> Result<Caller> {
+    async fn caller_of(&self, asker: &Asker) -> Result<Caller> {
+        if !asker.standing.nameless {
+            let ask = || async { self.identity_of(asker).await?.caller().await };
+            return self.0.facts.once(&asker.standing.who, ask).await;
+        }
+        let identity = self.identity_of(asker).await?;
         let slot = slot(&self.0.callers, identity.access_key_id().to_owned()).await;
         let mut known = slot.lock().await;
         if known.is_none() {
@@ -266,6 +446,25 @@ impl Shiftkey {
 
 async fn slot<K: Eq + std::hash::Hash, V>(slots: &Slots<K, V>, key: K) -> Arc<Mutex<Option<V>>> {
     Arc::clone(slots.lock().await.entry(key).or_default())
+}
+
+fn given(target: &Target, host: &str) -> Endpoint {
+    Endpoint { host: host.to_owned(), port: target.port.unwrap_or(5439) }
+}
+
+fn with_port(target: &Target, told: Endpoint) -> Endpoint {
+    Endpoint { port: target.port.unwrap_or(told.port), ..told }
+}
+
+/// What a fact about a warehouse is filed under. Principals of one account see the same warehouses.
+fn about(standing: &Standing, warehouse: &Warehouse) -> String {
+    let (kind, name) = match warehouse {
+        Warehouse::Cluster(name) => ("cluster", name),
+        Warehouse::CustomDomain(name) => ("domain", name),
+        Warehouse::Workgroup(name) => ("workgroup", name),
+    };
+    let account = standing.account.as_ref().unwrap_or(&standing.who);
+    digest(&[account, &standing.region, &standing.endpoints, kind, name])
 }
 
 fn without_describe(error: Error) -> Error {

@@ -32,7 +32,7 @@ struct Report<'a> {
 
 pub(crate) async fn doctor(name: Option<&str>, options: &CredentialOptions, settings: &Settings, printer: &Printer) -> Result<(), Failure> {
     let mut report = Report { printer, steps: Vec::new(), failure: None };
-    let shiftkey = settings.shiftkey();
+    let shiftkey = settings.shiftkey()?;
     let target = report
         .check("configuration", async {
             match name {

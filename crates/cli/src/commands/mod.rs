@@ -1,5 +1,6 @@
 //! One file for each command, or for a few that are alike.
 
+mod cache;
 mod creds;
 mod demo;
 mod doctor;
@@ -15,6 +16,7 @@ use crate::{args::Command, exit::Failure, output::Printer, settings::Settings};
 /// From command to function.
 pub(crate) async fn run(command: Command, settings: &Settings, printer: &Printer) -> Result<ExitCode, Failure> {
     match command {
+        Command::Cache { command } => cache::cache(&command, settings, printer)?,
         Command::Completions { shell } => generate::completions(shell),
         Command::Config { show: _ } => show::config(settings, printer)?,
         Command::Connect(args) => return run_client::connect(args, settings).await,
@@ -30,4 +32,15 @@ pub(crate) async fn run(command: Command, settings: &Settings, printer: &Printer
         Command::Whoami => show::whoami(settings, printer).await?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Answers from the cache what can be answered from it: without an asynchronous runtime, without reading AWS's
+/// configuration, without TLS. `None` leaves it to [`run`], errors included.
+pub(crate) fn run_at_once(command: &Command, settings: &Settings, printer: &Printer) -> Option<Result<ExitCode, Failure>> {
+    let outcome = match command {
+        Command::Creds(args) => creds::cached_creds(args, settings, printer),
+        Command::Url(args) => creds::cached_url(args, settings, printer),
+        _ => None,
+    };
+    outcome.map(|outcome| outcome.map(|()| ExitCode::SUCCESS))
 }

@@ -51,7 +51,7 @@ pub(crate) async fn exec(args: ExecArgs, settings: &Settings) -> Result<ExitCode
 
 async fn login(args: &TargetArgs, settings: &Settings) -> Result<Login> {
     let target = settings.target(&args.target, &args.options)?;
-    settings.shiftkey().login(&target).await
+    settings.shiftkey()?.login(&target).await
 }
 
 /// Sets the variables and gives the password by a file in memory, which must live until the child has ended.

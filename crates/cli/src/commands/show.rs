@@ -37,7 +37,7 @@ pub(crate) fn targets(settings: &Settings, printer: &Printer) -> Result<(), Fail
 }
 
 pub(crate) async fn discover(settings: &Settings, printer: &Printer) -> Result<(), Failure> {
-    let shiftkey = settings.shiftkey();
+    let shiftkey = settings.shiftkey()?;
     let mut rows = Vec::new();
     let (mut failures, mut listed) = (Vec::new(), false);
     for scope in scopes(settings)? {
@@ -77,7 +77,7 @@ fn scopes(settings: &Settings) -> Result<Vec<Scope>, Failure> {
 }
 
 pub(crate) async fn whoami(settings: &Settings, printer: &Printer) -> Result<(), Failure> {
-    let caller = settings.shiftkey().caller(&settings.scope()).await?;
+    let caller = settings.shiftkey()?.caller(&settings.scope()).await?;
     if printer.json {
         printer.json(&serde_json::json!({ "arn": caller.arn, "account": caller.account, "user_id": caller.user_id }))?;
     } else {

@@ -1,9 +1,8 @@
 //! The layer inside one process: single flight per key, renewal ahead of expiry, failures shared.
 
 use std::{
-    collections::{HashMap, hash_map::RandomState},
+    collections::HashMap,
     future::Future,
-    hash::{BuildHasher, Hasher},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -13,18 +12,16 @@ use std::{
 
 use tokio::task::AbortHandle;
 
-use super::{
-    CacheKey,
-    schedule::{self, Verdict},
-};
+use super::{CacheKey, Wish, file::judge, schedule::Verdict};
 use crate::{
-    clock::Clock,
-    credential::Credential,
+    clock::{Clock, Moment},
+    credential::{Credential, Origin},
     error::{Error, ErrorKind, Result},
 };
 
-/// How long a denial is repeated without asking again, so that a loop cannot hammer AWS.
-const DENIAL_LIFETIME: Duration = Duration::from_secs(5);
+/// How long a denial is repeated without asking again, so that a loop cannot hammer AWS; and how long after a renewal
+/// that brought nothing newer the next one is tried.
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// Credentials in memory. One caller per key talks to AWS while the others wait for its answer, good or bad.
 #[derive(Debug)]
@@ -49,7 +46,7 @@ struct Entry {
     /// Held by the one who issues; released when its future is dropped, so that the next waiter takes over.
     flight: tokio::sync::Mutex<()>,
     state: Mutex<State>,
-    jitter: f64,
+    digest: String,
 }
 
 #[derive(Debug, Default)]
@@ -59,6 +56,8 @@ struct State {
     attempts: u64,
     failure: Option<(Error, SystemTime)>,
     renewal: Option<AbortHandle>,
+    /// When the last renewal ended.
+    renewed: Option<SystemTime>,
 }
 
 // === impl MemoryCache ===
@@ -69,30 +68,29 @@ impl MemoryCache {
         Self { clock, entries: Mutex::default(), hits: AtomicU64::new(0), issued: AtomicU64::new(0) }
     }
 
-    /// The credential of `key`, and whether it was there already. `issue` is called by at most one caller at a time.
+    /// The credential of `wish`, and where it came from. `issue` is called by at most one caller of a key at a time.
     ///
     /// # Errors
     /// What `issue` answers, to everyone who waited for that call.
-    pub async fn get_or_issue<F, Fut>(&self, key: &CacheKey, issue: F) -> Result<(Arc<Credential>, bool)>
+    pub async fn get_or_issue<F, Fut>(&self, wish: &Wish, issue: F) -> Result<(Arc<Credential>, Origin)>
     where
         F: Fn() -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Arc<Credential>>> + Send + 'static,
+        Fut: Future<Output = Result<(Arc<Credential>, Origin)>> + Send + 'static,
     {
-        let entry = self.entry(key);
-        let arrived = match self.look(&entry, &issue) {
-            Look::Hit(credential) => return Ok((credential, true)),
+        let entry = self.entry(&wish.key);
+        let arrived = match self.look(&entry, wish.min_remaining, &issue) {
+            Look::Hit(credential) => return Ok((credential, Origin::Memory)),
             Look::Denied(error) => return Err(error),
             Look::Miss { attempts } => attempts,
         };
         let _flight = entry.flight.lock().await;
-        if let Some(credential) = self.shared(&entry, arrived)? {
+        if let Some(credential) = self.shared(&entry, arrived, wish.min_remaining)? {
             self.hits.fetch_add(1, Ordering::Relaxed);
-            return Ok((credential, true));
+            return Ok((credential, Origin::Memory));
         }
         self.issued.fetch_add(1, Ordering::Relaxed);
         let outcome = issue().await;
-        let issued = lock(&entry.state).settle(outcome, self.clock.now(), entry.jitter)?;
-        Ok((issued, false))
+        lock(&entry.state).settle(outcome, self.clock.moment(), &entry.digest)
     }
 
     /// Forgets `credential` if it is still the one of `key`; a newer one stays.
@@ -111,29 +109,31 @@ impl MemoryCache {
 
     /// What the attempts after the `arrived`-th left for a caller that waited. A credential outranks a failure: the
     /// failure may be that of a later renewal.
-    fn shared(&self, entry: &Entry, arrived: u64) -> Result<Option<Arc<Credential>>> {
+    fn shared(&self, entry: &Entry, arrived: u64, min_remaining: Duration) -> Result<Option<Arc<Credential>>> {
         let state = lock(&entry.state);
-        match (state.usable(self.clock.now(), entry.jitter), &state.failure) {
+        match (state.usable(self.clock.moment(), &entry.digest, min_remaining), &state.failure) {
             (Some(credential), _) => Ok(Some(credential)),
             (None, Some((error, _))) if state.attempts > arrived => Err(error.clone()),
             (None, _) => Ok(None),
         }
     }
 
-    fn look<F, Fut>(&self, entry: &Arc<Entry>, issue: &F) -> Look
+    fn look<F, Fut>(&self, entry: &Arc<Entry>, min_remaining: Duration, issue: &F) -> Look
     where
         F: Fn() -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Arc<Credential>>> + Send + 'static,
+        Fut: Future<Output = Result<(Arc<Credential>, Origin)>> + Send + 'static,
     {
-        let now = self.clock.now();
+        let now = self.clock.moment();
         let mut state = lock(&entry.state);
-        if let Some(credential) = state.usable(now, entry.jitter) {
-            if state.wants_renewal(now, entry.jitter) {
+        if let Some(credential) = state.usable(now, &entry.digest, min_remaining) {
+            if state.wants_renewal(now, &entry.digest) {
                 self.issued.fetch_add(1, Ordering::Relaxed);
                 let (entry, clock, renewed) = (Arc::clone(entry), Arc::clone(&self.clock), issue());
                 let task = tokio::spawn(async move {
                     let outcome = renewed.await;
-                    if let Err(error) = lock(&entry.state).settle(outcome, clock.now(), entry.jitter) {
+                    let mut state = lock(&entry.state);
+                    state.renewed = Some(clock.now());
+                    if let Err(error) = state.settle(outcome, clock.moment(), &entry.digest) {
                         tracing::debug!(%error, "a renewal failed; the present credential stays");
                     }
                 });
@@ -143,7 +143,7 @@ impl MemoryCache {
             return Look::Hit(credential);
         }
         match &state.failure {
-            Some((error, at)) if error.kind() == ErrorKind::Denied && is_recent(now, *at) => Look::Denied(error.clone()),
+            Some((error, at)) if error.kind() == ErrorKind::Denied && is_recent(now.wall, *at) => Look::Denied(error.clone()),
             // Counted under the same lock: an attempt that ends between looking and waiting is not missed.
             _ => Look::Miss { attempts: state.attempts },
         }
@@ -155,10 +155,9 @@ impl MemoryCache {
             return Arc::clone(entry);
         }
         // Growth is bounded by what is alive: a new key sweeps out what nobody holds and nobody could use.
-        let now = self.clock.now();
-        entries.retain(|_, entry| Arc::strong_count(entry) > 1 || lock(&entry.state).is_worth_keeping(now, entry.jitter));
-        let jitter = unit();
-        let entry = Arc::new(Entry { flight: tokio::sync::Mutex::default(), state: Mutex::default(), jitter });
+        let now = self.clock.moment();
+        entries.retain(|_, entry| Arc::strong_count(entry) > 1 || lock(&entry.state).is_worth_keeping(now, &entry.digest));
+        let entry = Arc::new(Entry { flight: tokio::sync::Mutex::default(), state: Mutex::default(), digest: key.digest() });
         entries.insert(key.clone(), Arc::clone(&entry));
         entry
     }
@@ -183,58 +182,49 @@ enum Look {
 // === impl State ===
 
 impl State {
-    fn usable(&self, now: SystemTime, jitter: f64) -> Option<Arc<Credential>> {
-        self.credential.clone().filter(|credential| verdict(credential, now, jitter) != Verdict::Expired)
+    fn usable(&self, now: Moment, digest: &str, min_remaining: Duration) -> Option<Arc<Credential>> {
+        self.credential.clone().filter(|credential| judge(credential, now, digest, min_remaining) != Verdict::Expired)
     }
 
-    fn wants_renewal(&self, now: SystemTime, jitter: f64) -> bool {
-        let old = self.credential.as_ref().is_some_and(|credential| verdict(credential, now, jitter) == Verdict::RefreshAhead);
+    fn wants_renewal(&self, now: Moment, digest: &str) -> bool {
+        let verdict = self.credential.as_ref().map(|credential| judge(credential, now, digest, Duration::ZERO));
         let running = self.renewal.as_ref().is_some_and(|renewal| !renewal.is_finished());
-        // After a failed renewal the next one waits a little, whatever the failure was.
-        let recent = self.failure.as_ref().is_some_and(|(_, at)| is_recent(now, *at));
-        old && !running && !recent
+        // A renewal that failed, or that left it to another process, is not tried again at once.
+        let recent = self.renewed.is_some_and(|at| is_recent(now.wall, at));
+        verdict == Some(Verdict::RefreshAhead) && !running && !recent
     }
 
     /// Takes an attempt's outcome in. Neither a failure nor a dead answer discards a credential that can be used.
-    fn settle(&mut self, outcome: Result<Arc<Credential>>, now: SystemTime, jitter: f64) -> Result<Arc<Credential>> {
+    fn settle(&mut self, outcome: Result<(Arc<Credential>, Origin)>, now: Moment, digest: &str) -> Result<(Arc<Credential>, Origin)> {
         self.attempts += 1;
-        let outcome = outcome.and_then(|credential| match verdict(&credential, now, jitter) {
+        let outcome = outcome.and_then(|(credential, origin)| match judge(&credential, now, digest, Duration::ZERO) {
             Verdict::Expired => Err(Error::new(ErrorKind::Unexpected, "AWS issued a credential that has already expired")
                 .with_hint("is this machine's clock right?")),
-            Verdict::Fresh | Verdict::RefreshAhead => Ok(credential),
+            Verdict::Fresh | Verdict::RefreshAhead => Ok((credential, origin)),
         });
         match &outcome {
-            Ok(credential) => {
+            Ok((credential, _)) => {
                 self.credential = Some(Arc::clone(credential));
                 self.failure = None;
             }
-            Err(error) => self.failure = Some((error.clone(), now)),
+            Err(error) => self.failure = Some((error.clone(), now.wall)),
         }
         outcome
     }
 
-    fn is_worth_keeping(&self, now: SystemTime, jitter: f64) -> bool {
-        self.usable(now, jitter).is_some() || self.failure.as_ref().is_some_and(|(_, at)| is_recent(now, *at))
+    fn is_worth_keeping(&self, now: Moment, digest: &str) -> bool {
+        let recent = self.failure.as_ref().is_some_and(|(_, at)| is_recent(now.wall, *at));
+        recent || self.usable(now, digest, Duration::ZERO).is_some()
     }
 }
 
-fn verdict(credential: &Credential, now: SystemTime, jitter: f64) -> Verdict {
-    schedule::verdict(now, credential.issued_at, credential.expires_at, jitter)
-}
-
 fn is_recent(now: SystemTime, at: SystemTime) -> bool {
-    now.duration_since(at).is_ok_and(|age| age < DENIAL_LIFETIME)
+    now.duration_since(at).is_ok_and(|age| age < PAUSE)
 }
 
 /// A poisoned lock guards plain values that are whole at every step.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A number in 0..1 for spreading renewals; the standard library's hash seed is random enough for that.
-fn unit() -> f64 {
-    let draw = RandomState::new().build_hasher().finish() >> 32;
-    f64::from(u32::try_from(draw).unwrap_or(u32::MAX)) / f64::from(u32::MAX)
 }
 
 #[cfg(test)]

@@ -1,9 +1,8 @@
-//! When a credential may be handed out and when it is renewed: a pure function of (now, issued, expiry).
+//! When a credential may be handed out and when it is renewed: a pure function of its age and lifetime.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-/// With less than this left a credential is not handed out: signing in takes a moment.
-pub const FLOOR: Duration = Duration::from_secs(60);
+pub use crate::target::FLOOR;
 
 /// What to do with a credential.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -16,18 +15,21 @@ pub enum Verdict {
     Expired,
 }
 
-/// The rule. `jitter` in 0..1 spreads the processes of a machine: renewal starts between 75 % and 85 % of the
-/// lifetime, 80 % on average, and never later than the floor allows.
-pub fn verdict(now: SystemTime, issued: SystemTime, expires: SystemTime, jitter: f64) -> Verdict {
-    let Some(usable_until) = expires.checked_sub(FLOOR) else { return Verdict::Expired };
-    if now >= usable_until {
-        return Verdict::Expired;
+/// The rule. `floor` is how much must be left, [`FLOOR`] at the least. `jitter` in 0..1 spreads the keys of a machine.
+pub fn verdict(age: Duration, lifetime: Duration, jitter: f64, floor: Duration) -> Verdict {
+    let left = lifetime.saturating_sub(age);
+    if left <= floor.max(FLOOR) {
+        Verdict::Expired
+    } else if age < refresh_at(lifetime, jitter) {
+        Verdict::Fresh
+    } else {
+        Verdict::RefreshAhead
     }
-    // A clock that was set back, or an answer that expires before it was issued, has no lifetime to divide.
-    let Ok(lifetime) = expires.duration_since(issued) else { return Verdict::Expired };
-    let Ok(age) = now.duration_since(issued) else { return Verdict::Fresh };
-    let refresh_at = lifetime.mul_f64(0.75 + 0.10 * jitter.clamp(0.0, 1.0));
-    if age < refresh_at { Verdict::Fresh } else { Verdict::RefreshAhead }
+}
+
+/// The age at which renewal starts: between 75 % and 85 % of the lifetime, 80 % on average.
+pub fn refresh_at(lifetime: Duration, jitter: f64) -> Duration {
+    lifetime.mul_f64(0.75 + 0.10 * jitter.clamp(0.0, 1.0))
 }
 
 #[cfg(test)]
@@ -36,23 +38,23 @@ mod tests {
 
     #[test]
     fn the_rule() {
-        let at = |seconds: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000 + seconds);
-        let (issued, expires) = (at(0), at(3600));
-        for (sentence, now, jitter, expected) in [
-            ("a new credential is fresh", at(0), 0.5, Verdict::Fresh),
-            ("it is fresh just before 80 %", at(2879), 0.5, Verdict::Fresh),
-            ("at 80 % it is renewed ahead", at(2880), 0.5, Verdict::RefreshAhead),
-            ("an early process renews at 75 %", at(2700), 0.0, Verdict::RefreshAhead),
-            ("a late process waits for 85 %", at(3059), 1.0, Verdict::Fresh),
-            ("a minute and a second before the end it is still handed out", at(3539), 0.5, Verdict::RefreshAhead),
-            ("a minute before the end it is not", at(3540), 0.5, Verdict::Expired),
-            ("after the end it is not", at(9999), 0.5, Verdict::Expired),
+        let s = Duration::from_secs;
+        for (sentence, age, lifetime, jitter, floor, expected) in [
+            ("a new credential is fresh", 0, 3600, 0.5, 0, Verdict::Fresh),
+            ("it is fresh just before 80 %", 2879, 3600, 0.5, 0, Verdict::Fresh),
+            ("at 80 % it is renewed ahead", 2880, 3600, 0.5, 0, Verdict::RefreshAhead),
+            ("an early key renews at 75 %", 2700, 3600, 0.0, 0, Verdict::RefreshAhead),
+            ("a late key waits for 85 %", 3059, 3600, 1.0, 0, Verdict::Fresh),
+            ("a minute and a second before the end it is still handed out", 3539, 3600, 0.5, 0, Verdict::RefreshAhead),
+            ("a minute before the end it is not", 3540, 3600, 0.5, 0, Verdict::Expired),
+            ("after the end it is not", 9999, 3600, 0.5, 0, Verdict::Expired),
+            ("who needs half an hour gets it while it is there", 1799, 3600, 0.5, 1800, Verdict::Fresh),
+            ("who needs half an hour does not get less", 1800, 3600, 0.5, 1800, Verdict::Expired),
+            ("nobody may ask for less than the floor", 3540, 3600, 0.5, 1, Verdict::Expired),
+            ("a short one is used while it lasts", 0, 90, 0.5, 0, Verdict::Fresh),
+            ("one that is too short is not used at all", 0, 60, 0.5, 0, Verdict::Expired),
         ] {
-            assert_eq!(verdict(now, issued, expires, jitter), expected, "{sentence}");
+            assert_eq!(verdict(s(age), s(lifetime), jitter, s(floor)), expected, "{sentence}");
         }
-        let before = issued - Duration::from_secs(7200);
-        assert_eq!(verdict(before, issued, expires, 0.5), Verdict::Fresh, "a clock set back does not discard it");
-        assert_eq!(verdict(at(0), at(10), at(5), 0.5), Verdict::Expired, "an impossible lifetime is no lifetime");
-        assert_eq!(verdict(at(0), at(0), at(90), 0.5), Verdict::Fresh, "a short one is used while it lasts");
     }
 }

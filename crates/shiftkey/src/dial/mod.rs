@@ -9,6 +9,7 @@ mod handshake;
 use std::{sync::Arc, time::Duration};
 
 use rustls::{ClientConfig, pki_types::ServerName};
+use shiftkey_wire::error_fields::sqlstate;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -82,6 +83,12 @@ pub async fn connect(login: &Login, options: &Options) -> Result<Connection> {
         opened.map_err(|_| Error::new(ErrorKind::Unreachable, "the warehouse did not finish the sign-in in time"))?
     };
     work.await.map_err(|error: Error| error.with_target(&login.target))
+}
+
+/// Whether the warehouse refused the credential itself, as it does with one that has expired or was revoked. Which of the
+/// two codes Redshift sends is unverified against AWS.
+pub fn says_stale(error: &Error) -> bool {
+    matches!(error.sqlstate(), Some(sqlstate::INVALID_AUTHORIZATION | sqlstate::INVALID_PASSWORD))
 }
 
 /// TCP alone, for diagnosis.

@@ -7,7 +7,10 @@ use percent_encoding::percent_decode_str;
 use proptest::prelude::*;
 
 use super::*;
-use crate::credential::{Credential, Endpoint};
+use crate::{
+    clock::Moment,
+    credential::{Credential, Endpoint, Origin},
+};
 
 const NASTY: &str = "a/b+c=d:e@f\\g%h'i\"j k;l&m#n?o{p}q$r`s";
 
@@ -20,10 +23,11 @@ fn login(user: &str, password: &str) -> Login {
         credential: Arc::new(Credential {
             db_user: user.into(),
             password: Secret::new(password.into()),
-            issued_at: SystemTime::UNIX_EPOCH,
+            issued: Moment { wall: SystemTime::UNIX_EPOCH, uptime: None },
+            lifetime: Duration::from_secs(900),
             expires_at: SystemTime::UNIX_EPOCH + Duration::from_secs(900),
         }),
-        cached: false,
+        origin: Origin::Aws,
         ca_file: Some("/etc/my ca.pem".into()),
     }
 }

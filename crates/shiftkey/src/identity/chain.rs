@@ -16,8 +16,14 @@ use aws_smithy_async::time::{SharedTimeSource, TimeSource};
 use aws_smithy_http_client::{Builder, Connector, proxy::ProxyConfig, tls};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
-use super::{Prompt, Scope, profiles::Profiles, role};
-use crate::{clock::Clock, env::Env, error::Result, trust};
+use super::{Prompt, Scope, profiles::Profiles, role, skew::Skew};
+use crate::{
+    clock::Clock,
+    env::Env,
+    error::Result,
+    shared::{Buckets, Store},
+    trust,
+};
 
 /// What identities are found in: the caller's environment, clock and, perhaps, a person.
 #[derive(Clone, Debug)]
@@ -25,8 +31,10 @@ pub(crate) struct Surroundings {
     pub(crate) env: Env,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) prompt: Option<Arc<dyn Prompt>>,
-    /// Where sessions that cost an MFA code are kept; `None` keeps them in memory only.
-    pub(crate) cache_dir: Option<PathBuf>,
+    /// What processes share, sessions that cost an MFA code among it.
+    pub(crate) store: Arc<Store>,
+    pub(crate) buckets: Arc<Buckets>,
+    pub(crate) skew: Skew,
 }
 
 impl Surroundings {
@@ -111,7 +119,7 @@ impl Surroundings {
         Some(Credentials::new(id, secret, token, None, "environment"))
     }
 
-    fn region(&self, scope: &Scope) -> Option<String> {
+    pub(super) fn region(&self, scope: &Scope) -> Option<String> {
         let from_env = || self.env.var("AWS_REGION").or_else(|| self.env.var("AWS_DEFAULT_REGION"));
         // An explicit profile's own region is preferred to the environment's; the SDK reads it.
         match (&scope.region, &scope.profile) {
@@ -143,7 +151,7 @@ impl Surroundings {
     }
 
     pub(super) fn time_source(&self) -> SharedTimeSource {
-        SharedTimeSource::new(Now(Arc::clone(&self.clock)))
+        SharedTimeSource::new(Now(self.skew.clone()))
     }
 }
 
@@ -182,10 +190,10 @@ fn trust_store(env: &Env) -> Result<tls::TrustStore> {
 }
 
 #[derive(Debug)]
-struct Now(Arc<dyn Clock>);
+struct Now(Skew);
 
 impl TimeSource for Now {
     fn now(&self) -> std::time::SystemTime {
-        self.0.now()
+        self.0.aws_now()
     }
 }

@@ -7,6 +7,9 @@ mod chain;
 mod profiles;
 mod role;
 mod session_store;
+mod skew;
+mod source;
+mod standing;
 
 use std::{
     sync::Arc,
@@ -19,9 +22,13 @@ use aws_credential_types::{
     provider::{ProvideCredentials, SharedCredentialsProvider, error::CredentialsError},
 };
 
-pub(crate) use self::chain::Surroundings;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use self::{chain::Surroundings, session_store::PREFIX as SESSIONS, skew::Skew, standing::Standing};
 use crate::{
     error::{Error, ErrorKind, Result},
+    observe::Observe,
+    shared::{Buckets, Fact},
     target::Target,
 };
 
@@ -52,7 +59,7 @@ pub trait Prompt: std::fmt::Debug + Send + Sync {
 }
 
 /// Who AWS says is calling (`sts:GetCallerIdentity`, which no policy can deny).
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Caller {
     /// `arn:aws:iam::A:user/NAME`, `arn:aws:sts::A:assumed-role/ROLE/SESSION`, ...
     pub arn: String,
@@ -60,6 +67,12 @@ pub struct Caller {
     pub account: String,
     /// `AIDA...` for a user, `AROA...:SESSION` for a role's session.
     pub user_id: String,
+}
+
+/// By the hash of who asks. A user may be renamed.
+impl Fact for Caller {
+    const KIND: &'static str = "caller";
+    const LIFETIME: Duration = Duration::from_secs(24 * 3600);
 }
 
 impl Caller {
@@ -91,6 +104,7 @@ pub(crate) struct Identity {
     pub(crate) sdk: SdkConfig,
     pub(crate) region: String,
     keys: Credentials,
+    account: Option<String>,
     surroundings: Arc<Surroundings>,
     scope: Scope,
 }
@@ -107,7 +121,12 @@ impl Identity {
         })?;
         // The clients get the keys that were found, so that a chain with a role in it is walked once and not per client.
         let sdk = sdk.into_builder().credentials_provider(SharedCredentialsProvider::new(keys.clone())).build();
-        Ok(Self { sdk, region, keys, surroundings: Arc::clone(surroundings), scope: scope.clone() })
+        Ok(Self { sdk, region, keys, account: None, surroundings: Arc::clone(surroundings), scope: scope.clone() })
+    }
+
+    /// The same, in an account that is known: its calls keep the pace of that account.
+    pub(crate) fn in_account(self, account: Option<String>) -> Self {
+        Self { account: account.or(self.account), ..self }
     }
 
     /// Whether the keys will still be good for a while.
@@ -115,14 +134,30 @@ impl Identity {
         self.keys.expiry().is_none_or(|expiry| expiry > now + KEYS_FLOOR)
     }
 
-    /// A hash that differs between principals and holds no secret. It changes when temporary keys are renewed.
-    pub(crate) fn fingerprint(&self) -> String {
-        profiles::digest(&["access-key", self.keys.access_key_id()])
-    }
-
     /// The access key id that is in use, which is not a secret.
     pub(crate) fn access_key_id(&self) -> &str {
         self.keys.access_key_id()
+    }
+
+    /// When the keys end; `None` when they do not, or do not say.
+    pub(crate) fn expiry(&self) -> Option<SystemTime> {
+        self.keys.expiry()
+    }
+
+    pub(crate) fn account(&self) -> Option<&str> {
+        self.account.as_deref()
+    }
+
+    pub(crate) fn skew(&self) -> &Skew {
+        &self.surroundings.skew
+    }
+
+    pub(crate) fn buckets(&self) -> &Buckets {
+        &self.surroundings.buckets
+    }
+
+    pub(crate) fn observer(&self) -> &dyn Observe {
+        self.surroundings.store.observer()
     }
 
     /// A service's endpoint, where the scope or the environment overrides it.
@@ -134,6 +169,7 @@ impl Identity {
     pub(crate) async fn caller(&self) -> Result<Caller> {
         let mut config = aws_sdk_sts::config::Builder::from(&self.sdk);
         config.set_endpoint_url(self.endpoint("STS").or_else(|| self.sdk.endpoint_url().map(str::to_owned)));
+        config = config.interceptor(self.skew().clone());
         let answer = aws_sdk_sts::Client::from_conf(config.build())
             .get_caller_identity()
             .send()

@@ -5,7 +5,6 @@ use std::{borrow::Cow, path::PathBuf};
 use aws_config::profile::{Profile, ProfileSet};
 use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use aws_types::os_shim_internal;
-use sha2::{Digest, Sha256};
 
 use crate::{
     env::Env,
@@ -26,7 +25,7 @@ impl Profiles {
     pub(super) async fn load(env: &Env, explicit: Option<&str>) -> Result<Self> {
         let named = explicit.or_else(|| env.var("AWS_PROFILE"));
         let selected = named.unwrap_or("default").to_owned();
-        let [config, credentials] = ["config", "credentials"].map(|file| default_path(env, file));
+        let [config, credentials] = Self::paths(env);
         let mut profiles = Self { set: ProfileSet::default(), selected, config, credentials };
         profiles.set = aws_config::profile::load(
             &os_shim_internal::Fs::real(),
@@ -59,6 +58,16 @@ impl Profiles {
         &self.selected
     }
 
+    /// The two files' paths.
+    pub(super) fn paths(env: &Env) -> [PathBuf; 2] {
+        ["config", "credentials"].map(|file| default_path(env, file))
+    }
+
+    /// A key of the `[sso-session]` that the profile names.
+    pub(super) fn sso_session(&self, key: &str) -> Option<&str> {
+        self.set.sso_session(self.get(&self.selected)?.get("sso_session")?)?.get(key)
+    }
+
     /// Whether the profile that is asked for is written down anywhere.
     pub(super) fn exists(&self) -> bool {
         self.set.get_profile(&self.selected).is_some()
@@ -84,16 +93,6 @@ impl Profiles {
         };
         Error::new(ErrorKind::NoIdentity, format!("there is no AWS profile '{name}'")).with_hint(hint)
     }
-}
-
-/// A hash over parts that cannot be confused with one another.
-pub(super) fn digest(parts: &[&str]) -> String {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part.as_bytes());
-    }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn default_path(env: &Env, file: &str) -> PathBuf {

@@ -18,22 +18,21 @@ use aws_credential_types::{
 };
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
-use super::{
-    chain::Surroundings,
-    profiles::{Profiles, digest},
-    session_store,
+use super::{chain::Surroundings, profiles::Profiles, session_store};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    shared::digest,
 };
-use crate::error::{Error, ErrorKind, Result};
 
 /// One `AssumeRole` step, as a profile writes it down.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Step {
     profile: String,
-    role_arn: String,
-    external_id: Option<String>,
-    session_name: Option<String>,
+    pub(super) role_arn: String,
+    pub(super) external_id: Option<String>,
+    pub(super) session_name: Option<String>,
     duration: Option<i32>,
-    mfa_serial: Option<String>,
+    pub(super) mfa_serial: Option<String>,
 }
 
 /// Where a chain begins.
@@ -48,8 +47,8 @@ pub(super) enum Source {
 /// A chain of roles, first step first.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Chain {
-    source: Source,
-    steps: Vec<Step>,
+    pub(super) source: Source,
+    pub(super) steps: Vec<Step>,
 }
 
 /// How to reach STS before there is an SDK configuration.
@@ -62,6 +61,12 @@ pub(super) struct Sts {
 
 /// The chain of the selected profile, if a step of it has a key that the SDK would drop.
 pub(super) fn plan(profiles: &Profiles) -> Result<Option<Chain>> {
+    let chain = walk(profiles)?;
+    Ok(chain.filter(|chain| chain.steps.iter().any(|step| step.mfa_serial.is_some() || step.duration.is_some())))
+}
+
+/// The chain of the selected profile, if it assumes a role.
+pub(super) fn walk(profiles: &Profiles) -> Result<Option<Chain>> {
     let mut steps = Vec::new();
     let mut seen = vec![profiles.selected().to_owned()];
     let source = loop {
@@ -86,8 +91,7 @@ pub(super) fn plan(profiles: &Profiles) -> Result<Option<Chain>> {
         }
     };
     steps.reverse();
-    let ours = steps.iter().any(|step| step.mfa_serial.is_some() || step.duration.is_some());
-    Ok(ours.then_some(Chain { source, steps }))
+    Ok((!steps.is_empty()).then_some(Chain { source, steps }))
 }
 
 /// The provider of a planned chain.
@@ -109,6 +113,11 @@ pub(super) fn provider(
 }
 
 impl Step {
+    /// Whether it was written down in the profile of this name.
+    pub(super) fn is_of(&self, profile: &str) -> bool {
+        self.profile == profile
+    }
+
     /// `None` when the profile assumes no role.
     fn read(name: &str, profile: &Profile) -> Result<Option<Self>> {
         let text = |key: &str| profile.get(key).filter(|value| !value.is_empty()).map(str::to_owned);
@@ -175,16 +184,15 @@ impl AssumedRoles {
             step.mfa_serial.as_deref().unwrap_or_default(),
             &step.duration.unwrap_or_default().to_string(),
         ]);
-        let kept = step.mfa_serial.as_ref().and(self.surroundings.cache_dir.as_deref());
-        let now = self.surroundings.clock.now();
-        if let Some(dir) = kept
-            && let Some(session) = session_store::read(dir, &name, now)
+        let store = &self.surroundings.store;
+        if step.mfa_serial.is_some()
+            && let Some(session) = session_store::read(store, &name, self.surroundings.skew.aws_now())
         {
             return Ok(session);
         }
         let session = self.call(step, keys).await?;
-        if let Some(dir) = kept {
-            session_store::write(dir, &name, &session);
+        if step.mfa_serial.is_some() {
+            session_store::write(store, &name, &session);
         }
         Ok(session)
     }
@@ -199,6 +207,7 @@ impl AssumedRoles {
             .http_client(self.sts.http.clone())
             .time_source(self.surroundings.time_source())
             .credentials_provider(keys)
+            .interceptor(self.surroundings.skew.clone())
             .region(Region::new(self.sts.region.clone().unwrap_or_else(|| "us-east-1".to_owned())));
         config.set_endpoint_url(self.sts.endpoint.clone());
         config.set_sleep_impl(aws_smithy_async::rt::sleep::default_async_sleep());

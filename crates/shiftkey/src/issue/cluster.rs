@@ -7,8 +7,9 @@ use std::{sync::Arc, time::SystemTime};
 
 use aws_sdk_redshift::Client;
 
-use super::{Api, Request, aws_error, credential, seconds};
+use super::{Api, Purpose, Request, attempts, credential, seconds};
 use crate::{
+    clock::Clock,
     credential::{Credential, Endpoint},
     error::{Error, ErrorKind, Result},
     identity::Identity,
@@ -20,46 +21,46 @@ pub(crate) fn client(identity: &Identity) -> Client {
     if let Some(endpoint) = identity.endpoint("REDSHIFT") {
         config.set_endpoint_url(Some(endpoint));
     }
-    Client::from_conf(config.build())
+    Client::from_conf(config.interceptor(identity.skew().clone()).retry_config(attempts::no_retries()).build())
 }
 
-pub(super) async fn issue(request: &Request, identity: &Identity, now: SystemTime) -> Result<Arc<Credential>> {
-    let groups = (!request.groups.is_empty()).then(|| request.groups.clone());
-    let answer = client(identity)
-        .get_cluster_credentials()
-        .cluster_identifier(&request.name)
-        .set_db_user(request.db_user.clone())
-        .db_name(&request.database)
-        .duration_seconds(seconds(request.duration))
-        .auto_create(request.auto_create)
-        .set_db_groups(groups)
-        .send()
-        .await
-        .map_err(|error| aws_error(Api::Cluster.action(), error))?;
+pub(super) async fn issue(request: &Request, identity: &Identity, clock: &dyn Clock, purpose: Purpose) -> Result<Arc<Credential>> {
+    let client = client(identity);
+    let answer = attempts::call(identity, Api::Cluster.action(), purpose, || {
+        client
+            .get_cluster_credentials()
+            .cluster_identifier(&request.name)
+            .set_db_user(request.db_user.clone())
+            .db_name(&request.database)
+            .duration_seconds(seconds(request.duration))
+            .auto_create(request.auto_create)
+            .set_db_groups((!request.groups.is_empty()).then(|| request.groups.clone()))
+            .send()
+    })
+    .await?;
     let expires = answer.expiration.and_then(|time| SystemTime::try_from(time).ok());
-    credential(Api::Cluster, answer.db_user, answer.db_password, expires, now)
+    credential(request, answer.db_user, answer.db_password, expires, clock, identity.skew())
 }
 
-pub(super) async fn issue_with_iam(request: &Request, identity: &Identity, now: SystemTime) -> Result<Arc<Credential>> {
-    let answer = client(identity)
-        .get_cluster_credentials_with_iam()
-        .cluster_identifier(&request.name)
-        .db_name(&request.database)
-        .duration_seconds(seconds(request.duration))
-        .send()
-        .await
-        .map_err(|error| aws_error(Api::ClusterWithIam.action(), error))?;
+pub(super) async fn issue_with_iam(request: &Request, identity: &Identity, clock: &dyn Clock, purpose: Purpose) -> Result<Arc<Credential>> {
+    let client = client(identity);
+    let answer = attempts::call(identity, Api::ClusterWithIam.action(), purpose, || {
+        client
+            .get_cluster_credentials_with_iam()
+            .cluster_identifier(&request.name)
+            .db_name(&request.database)
+            .duration_seconds(seconds(request.duration))
+            .send()
+    })
+    .await?;
     let expires = answer.expiration.and_then(|time| SystemTime::try_from(time).ok());
-    credential(Api::ClusterWithIam, answer.db_user, answer.db_password, expires, now)
+    credential(request, answer.db_user, answer.db_password, expires, clock, identity.skew())
 }
 
 pub(super) async fn locate(identity: &Identity, id: &str) -> Result<Endpoint> {
-    let answer = client(identity)
-        .describe_clusters()
-        .cluster_identifier(id)
-        .send()
-        .await
-        .map_err(|error| aws_error("redshift:DescribeClusters", error))?;
+    let client = client(identity);
+    let describe = || client.describe_clusters().cluster_identifier(id).send();
+    let answer = attempts::call(identity, "redshift:DescribeClusters", Purpose::First, describe).await?;
     let cluster = answer.clusters.unwrap_or_default().into_iter().find(|cluster| cluster.cluster_identifier.as_deref() == Some(id));
     let cluster =
         cluster.ok_or_else(|| Error::new(ErrorKind::NoSuchTarget, format!("AWS lists no cluster '{id}' in {}", identity.region)))?;
@@ -73,19 +74,16 @@ pub(super) async fn locate(identity: &Identity, id: &str) -> Result<Endpoint> {
 
 /// The cluster behind a custom domain; `None` when AWS knows none by that name.
 pub(super) async fn of_domain(identity: &Identity, host: &str) -> Result<Option<String>> {
-    let answer = client(identity).describe_custom_domain_associations().custom_domain_name(host).send().await;
-    let associations = match answer {
-        Ok(answer) => answer.associations.unwrap_or_default(),
-        Err(error) => {
-            use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
-            // Codes: CustomDomainAssociationNotFoundFault and its wire form; UnsupportedOperation where there is none.
-            let absent = error.as_service_error().and_then(|error| error.code()).is_some_and(|code| {
-                matches!(code, "CustomDomainAssociationNotFoundFault" | "CustomDomainAssociationNotFound" | "UnsupportedOperation")
-            });
-            return if absent { Ok(None) } else { Err(aws_error("redshift:DescribeCustomDomainAssociations", error)) };
-        }
+    let client = client(identity);
+    let ask = || client.describe_custom_domain_associations().custom_domain_name(host).send();
+    let answer = match attempts::call(identity, "redshift:DescribeCustomDomainAssociations", Purpose::First, ask).await {
+        Ok(answer) => answer,
+        Err(error) if error.kind() == ErrorKind::NoSuchTarget => return Ok(None),
+        Err(error) => return Err(error),
     };
-    Ok(associations
+    Ok(answer
+        .associations
+        .unwrap_or_default()
         .into_iter()
         .flat_map(|association| association.certificate_associations.unwrap_or_default())
         .find(|association| association.custom_domain_name.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(host)))

@@ -45,7 +45,7 @@ fn kind(code: Option<&str>, status: u16) -> ErrorKind {
     }
     match code {
         "AccessDenied" | "AccessDeniedException" | "OptInRequired" | "UnauthorizedOperation" => ErrorKind::Denied,
-        "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" => ErrorKind::IdentityExpired,
+        "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" | "RequestTimeTooSkewed" => ErrorKind::IdentityExpired,
         "IncompleteSignature"
         | "InvalidAccessKeyId"
         | "InvalidClientTokenId"
@@ -53,7 +53,11 @@ fn kind(code: Option<&str>, status: u16) -> ErrorKind {
         | "MissingAuthenticationToken"
         | "SignatureDoesNotMatch"
         | "UnrecognizedClientException" => ErrorKind::NoIdentity,
-        "ClusterNotFound" | "ClusterNotFoundFault" | "ResourceNotFoundException" => ErrorKind::NoSuchTarget,
+        "ClusterNotFound"
+        | "ClusterNotFoundFault"
+        | "CustomDomainAssociationNotFound"
+        | "CustomDomainAssociationNotFoundFault"
+        | "ResourceNotFoundException" => ErrorKind::NoSuchTarget,
         "InvalidParameterCombination"
         | "InvalidParameterValue"
         | "MissingParameter"

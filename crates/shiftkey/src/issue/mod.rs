@@ -4,6 +4,7 @@
 //! workgroup uses `redshift-serverless:GetCredentials`. The database and the lifetime are always sent, since a
 //! policy may have a condition on them.
 
+mod attempts;
 mod cluster;
 mod denial;
 mod errors;
@@ -14,11 +15,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-pub(crate) use self::{cluster::client as cluster_client, denial::explain, errors::aws_error, serverless::client as serverless_client};
+pub(crate) use self::{
+    attempts::call, cluster::client as cluster_client, denial::explain, errors::aws_error, serverless::client as serverless_client,
+};
 use crate::{
+    clock::Clock,
     credential::{Credential, Endpoint},
     error::{Error, ErrorKind, Result},
-    identity::{Caller, Identity},
+    identity::{Caller, Identity, Skew},
     secret::Secret,
     target::{Mapping, Target, Warehouse, names},
 };
@@ -43,6 +47,15 @@ impl Api {
             Self::Serverless => "redshift-serverless:GetCredentials",
         }
     }
+}
+
+/// Why AWS is asked.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Purpose {
+    /// Somebody waits.
+    First,
+    /// A valid credential is at hand.
+    Renewal,
 }
 
 /// One request for a credential, with nothing left to decide: equal requests by one identity may share an answer.
@@ -97,12 +110,16 @@ impl Request {
             && target.db_user.as_deref().is_none_or(|user| user.contains('{'))
     }
 
-    /// Asks AWS.
-    pub(crate) async fn issue(&self, identity: &Identity, now: SystemTime) -> Result<Arc<Credential>> {
-        match self.api {
-            Api::Cluster => cluster::issue(self, identity, now).await,
-            Api::ClusterWithIam => cluster::issue_with_iam(self, identity, now).await,
-            Api::Serverless => serverless::issue(self, identity, now).await,
+    /// Asks AWS; a denial comes back with the statement that is missing.
+    pub(crate) async fn issue(&self, identity: &Identity, clock: &dyn Clock, purpose: Purpose) -> Result<Arc<Credential>> {
+        let outcome = match self.api {
+            Api::Cluster => cluster::issue(self, identity, clock, purpose).await,
+            Api::ClusterWithIam => cluster::issue_with_iam(self, identity, clock, purpose).await,
+            Api::Serverless => serverless::issue(self, identity, clock, purpose).await,
+        };
+        match outcome {
+            Ok(credential) => Ok(credential),
+            Err(error) => Err(explain(error, self, identity).await),
         }
     }
 }
@@ -157,24 +174,27 @@ fn unknown_user(why: &str) -> Error {
 
 /// Builds a credential out of an answer; one that is malformed or expired is no credential.
 fn credential(
-    api: Api,
+    request: &Request,
     db_user: Option<String>,
     password: Option<String>,
     expires_at: Option<SystemTime>,
-    now: SystemTime,
+    clock: &dyn Clock,
+    skew: &Skew,
 ) -> Result<Arc<Credential>> {
+    let action = request.api.action();
     let (Some(db_user), Some(password), Some(expires_at)) = (db_user, password, expires_at) else {
-        return Err(Error::new(ErrorKind::Unexpected, format!("{} answered without a complete credential", api.action())));
+        return Err(Error::new(ErrorKind::Unexpected, format!("{action} answered without a complete credential")));
     };
-    let credential = Credential { db_user, password: Secret::new(password), issued_at: now, expires_at };
-    if credential.db_user.is_empty() || credential.password.expose().is_empty() {
-        return Err(Error::new(ErrorKind::Unexpected, format!("{} answered with an empty credential", api.action())));
+    if db_user.is_empty() || password.is_empty() {
+        return Err(Error::new(ErrorKind::Unexpected, format!("{action} answered with an empty credential")));
     }
-    if expires_at <= now {
-        return Err(Error::new(ErrorKind::Unexpected, format!("{} answered with an expired credential", api.action()))
+    // Both ends by AWS's clock. No credential outlives what was asked for, whatever an answer says.
+    let lifetime = expires_at.duration_since(skew.aws_now()).unwrap_or_default().min(request.duration);
+    if lifetime.is_zero() {
+        return Err(Error::new(ErrorKind::Unexpected, format!("{action} answered with an expired credential"))
             .with_hint("check this machine's clock"));
     }
-    Ok(Arc::new(credential))
+    Ok(Arc::new(Credential { db_user, password: Secret::new(password), issued: clock.moment(), expires_at, lifetime }))
 }
 
 fn seconds(duration: Duration) -> i32 {
@@ -213,21 +233,44 @@ mod tests {
         }
     }
 
+    #[derive(Debug)]
+    struct At(SystemTime);
+
+    impl Clock for At {
+        fn now(&self) -> SystemTime {
+            self.0
+        }
+    }
+
     #[test]
     fn an_answer_that_opens_nothing_is_no_credential() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000);
-        let later = Some(now + Duration::from_secs(900));
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(100_000);
+        let clock = At(now);
+        let skew = Skew::new(Arc::new(At(now)));
+        let request = Request {
+            api: Api::Cluster,
+            name: "analytics".into(),
+            db_user: None,
+            database: "dev".into(),
+            groups: Vec::new(),
+            auto_create: false,
+            duration: Duration::from_secs(900),
+        };
+        let later = |seconds| Some(now + Duration::from_secs(seconds));
         let text = |value: &str| Some(value.to_owned());
-        assert!(credential(Api::Cluster, text("IAM:a"), text("p"), later, now).is_ok());
+        let made = |user, password, expires| credential(&request, user, password, expires, &clock, &skew);
+        assert_eq!(made(text("IAM:a"), text("p"), later(600)).unwrap().lifetime, Duration::from_secs(600));
+        let long = made(text("IAM:a"), text("p"), later(90_000)).unwrap();
+        assert_eq!(long.lifetime, Duration::from_secs(900), "no answer makes it live longer than was asked for");
         for (user, password, expires) in [
-            (None, text("p"), later),
-            (text("IAM:a"), None, later),
+            (None, text("p"), later(900)),
+            (text("IAM:a"), None, later(900)),
             (text("IAM:a"), text("p"), None),
-            (text(""), text("p"), later),
-            (text("IAM:a"), text(""), later),
+            (text(""), text("p"), later(900)),
+            (text("IAM:a"), text(""), later(900)),
             (text("IAM:a"), text("p"), Some(now)),
         ] {
-            assert_eq!(credential(Api::Cluster, user, password, expires, now).unwrap_err().kind(), ErrorKind::Unexpected);
+            assert_eq!(made(user, password, expires).unwrap_err().kind(), ErrorKind::Unexpected);
         }
     }
 }

@@ -7,8 +7,9 @@ use std::{sync::Arc, time::SystemTime};
 
 use aws_sdk_redshiftserverless::Client;
 
-use super::{Api, Request, aws_error, credential, seconds};
+use super::{Api, Purpose, Request, attempts, credential, seconds};
 use crate::{
+    clock::Clock,
     credential::{Credential, Endpoint},
     error::{Error, ErrorKind, Result},
     identity::Identity,
@@ -20,20 +21,17 @@ pub(crate) fn client(identity: &Identity) -> Client {
     if let Some(endpoint) = identity.endpoint("REDSHIFT_SERVERLESS") {
         config.set_endpoint_url(Some(endpoint));
     }
-    Client::from_conf(config.build())
+    Client::from_conf(config.interceptor(identity.skew().clone()).retry_config(attempts::no_retries()).build())
 }
 
-pub(super) async fn issue(request: &Request, identity: &Identity, now: SystemTime) -> Result<Arc<Credential>> {
-    let answer = client(identity)
-        .get_credentials()
-        .workgroup_name(&request.name)
-        .db_name(&request.database)
-        .duration_seconds(seconds(request.duration))
-        .send()
-        .await
-        .map_err(|error| aws_error(Api::Serverless.action(), error))?;
+pub(super) async fn issue(request: &Request, identity: &Identity, clock: &dyn Clock, purpose: Purpose) -> Result<Arc<Credential>> {
+    let client = client(identity);
+    let answer = attempts::call(identity, Api::Serverless.action(), purpose, || {
+        client.get_credentials().workgroup_name(&request.name).db_name(&request.database).duration_seconds(seconds(request.duration)).send()
+    })
+    .await?;
     let expires = answer.expiration.and_then(|time| SystemTime::try_from(time).ok());
-    credential(Api::Serverless, answer.db_user, answer.db_password, expires, now)
+    credential(request, answer.db_user, answer.db_password, expires, clock, identity.skew())
 }
 
 pub(super) async fn locate(identity: &Identity, name: &str) -> Result<Endpoint> {
@@ -53,9 +51,15 @@ pub(super) async fn arn(identity: &Identity, name: &str) -> Option<String> {
 
 /// The workgroup behind a custom domain; `None` when AWS knows none by that name.
 pub(super) async fn of_domain(identity: &Identity, host: &str) -> Result<Option<String>> {
-    let mut pages = client(identity).list_custom_domain_associations().custom_domain_name(host).into_paginator().send();
-    while let Some(page) = pages.next().await {
-        let page = page.map_err(|error| aws_error("redshift-serverless:ListCustomDomainAssociations", error))?;
+    let client = client(identity);
+    let mut token = None;
+    loop {
+        let ask = || client.list_custom_domain_associations().custom_domain_name(host).set_next_token(token.clone()).send();
+        let page = match attempts::call(identity, "redshift-serverless:ListCustomDomainAssociations", Purpose::First, ask).await {
+            Ok(page) => page,
+            Err(error) if error.kind() == ErrorKind::NoSuchTarget => return Ok(None),
+            Err(error) => return Err(error),
+        };
         let found = page
             .associations
             .unwrap_or_default()
@@ -64,16 +68,16 @@ pub(super) async fn of_domain(identity: &Identity, host: &str) -> Result<Option<
         if let Some(name) = found.and_then(|association| association.workgroup_name) {
             return Ok(Some(name));
         }
+        token = page.next_token.filter(|token| !token.is_empty());
+        if token.is_none() {
+            return Ok(None);
+        }
     }
-    Ok(None)
 }
 
 async fn workgroup(identity: &Identity, name: &str) -> Result<aws_sdk_redshiftserverless::types::Workgroup> {
-    let answer = client(identity)
-        .get_workgroup()
-        .workgroup_name(name)
-        .send()
-        .await
-        .map_err(|error| aws_error("redshift-serverless:GetWorkgroup", error))?;
+    let client = client(identity);
+    let get = || client.get_workgroup().workgroup_name(name).send();
+    let answer = attempts::call(identity, "redshift-serverless:GetWorkgroup", Purpose::First, get).await?;
     answer.workgroup.ok_or_else(|| Error::new(ErrorKind::NoSuchTarget, format!("AWS knows no workgroup '{name}' in {}", identity.region)))
 }

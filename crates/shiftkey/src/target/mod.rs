@@ -3,14 +3,14 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 pub mod config;
 pub mod host;
 pub mod names;
 
 /// The warehouse's kind and name, which decide the issuing API.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub enum Warehouse {
     /// A provisioned cluster, by identifier.
     Cluster(String),
@@ -30,6 +30,9 @@ pub enum Mapping {
     #[default]
     User,
 }
+
+/// With less than this left a credential is not handed out: signing in takes a moment.
+pub const FLOOR: Duration = Duration::from_secs(60);
 
 /// What to log in to, and how.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -54,6 +57,8 @@ pub struct Target {
     pub auto_create: bool,
     /// Lifetime to ask for: 900 s to 3600 s.
     pub duration: Duration,
+    /// How much of it must be left for a credential to be handed out; a minute at the least.
+    pub min_remaining: Duration,
     /// Who picks the database user.
     pub mapping: Mapping,
     /// Host to dial; when absent, AWS is asked.

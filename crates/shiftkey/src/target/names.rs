@@ -123,13 +123,21 @@ pub fn is_region(name: &str) -> bool {
 /// # Errors
 /// When it is not a time, or AWS would refuse it.
 pub fn duration(text: &str) -> Result<Duration> {
-    let seconds = text.parse().map(Duration::from_secs).ok();
-    let duration = seconds.or_else(|| humantime::parse_duration(text).ok());
-    match duration {
-        Some(duration) if (900..=3600).contains(&duration.as_secs()) && duration.subsec_nanos() == 0 => Ok(duration),
-        Some(_) => Err(Error::config(format!("a credential lives from 15m to 1h, not {}", shown(text)))),
-        None => Err(Error::config(format!("'{}' is not a duration", shown(text))).with_hint("write 1h, 30m or 900")),
+    let duration = span(text)?;
+    if (900..=3600).contains(&duration.as_secs()) && duration.subsec_nanos() == 0 {
+        return Ok(duration);
     }
+    Err(Error::config(format!("a credential lives from 15m to 1h, not {}", shown(text))))
+}
+
+/// A span of time: `1h`, `30m`, or a number of seconds.
+///
+/// # Errors
+/// When it is not one.
+pub fn span(text: &str) -> Result<Duration> {
+    let seconds = text.parse().map(Duration::from_secs).ok();
+    let span = seconds.or_else(|| humantime::parse_duration(text).ok());
+    span.ok_or_else(|| Error::config(format!("'{}' is not a duration", shown(text))).with_hint("write 1h, 30m or 900"))
 }
 
 fn identifier(what: &str, name: &str, first: impl Fn(&char) -> bool) -> Result<()> {

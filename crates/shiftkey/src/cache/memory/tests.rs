@@ -7,14 +7,17 @@ use std::{
 use tokio::sync::Notify;
 
 use super::*;
-use crate::{cache::tests::key, secret::Secret};
+use crate::{
+    cache::tests::{start, wish},
+    secret::Secret,
+};
 
 #[derive(Debug)]
 struct Hand(Mutex<SystemTime>);
 
 impl Hand {
     fn new() -> Arc<Self> {
-        Arc::new(Self(Mutex::new(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000))))
+        Arc::new(Self(Mutex::new(start())))
     }
 
     fn advance(&self, seconds: u64) {
@@ -51,7 +54,9 @@ impl Issuer {
         *lock(&self.failure) = kind;
     }
 
-    fn issue(&self) -> impl Fn() -> std::pin::Pin<Box<dyn Future<Output = Result<Arc<Credential>>> + Send>> + Send + Sync + 'static {
+    fn issue(
+        &self,
+    ) -> impl Fn() -> std::pin::Pin<Box<dyn Future<Output = Result<(Arc<Credential>, Origin)>> + Send>> + Send + Sync + 'static {
         let issuer = self.clone();
         move || {
             let issuer = issuer.clone();
@@ -63,13 +68,16 @@ impl Issuer {
                 if let Some(kind) = *lock(&issuer.failure) {
                     return Err(Error::new(kind, "no"));
                 }
-                let now = issuer.clock.now();
-                Ok(Arc::new(Credential {
+                let issued = issuer.clock.moment();
+                let lifetime = Duration::from_secs(issuer.lifetime);
+                let credential = Credential {
                     db_user: format!("IAM:user{call}"),
                     password: Secret::new("p".into()),
-                    issued_at: now,
-                    expires_at: now + Duration::from_secs(issuer.lifetime),
-                }))
+                    issued,
+                    expires_at: issued.wall + lifetime,
+                    lifetime,
+                };
+                Ok((Arc::new(credential), Origin::Aws))
             })
         }
     }
@@ -83,7 +91,7 @@ async fn a_hundred_callers_cost_one_call() {
     let mut callers = tokio::task::JoinSet::new();
     for _ in 0..100 {
         let (cache, issue) = (Arc::clone(&cache), issuer.issue());
-        callers.spawn(async move { cache.get_or_issue(&key("alice"), issue).await.unwrap().0.db_user.clone() });
+        callers.spawn(async move { cache.get_or_issue(&wish("alice"), issue).await.unwrap().0.db_user.clone() });
     }
     let users = callers.join_all().await;
     assert!(users.iter().all(|user| user == "IAM:user1"));
@@ -96,9 +104,9 @@ async fn another_principal_never_shares() {
     let clock = Hand::new();
     let issuer = Issuer::new(&clock);
     let cache = MemoryCache::new(clock);
-    cache.get_or_issue(&key("alice"), issuer.issue()).await.unwrap();
-    let (bobs, cached) = cache.get_or_issue(&key("bob"), issuer.issue()).await.unwrap();
-    assert_eq!((bobs.db_user.as_str(), cached), ("IAM:user2", false));
+    cache.get_or_issue(&wish("alice"), issuer.issue()).await.unwrap();
+    let (bobs, origin) = cache.get_or_issue(&wish("bob"), issuer.issue()).await.unwrap();
+    assert_eq!((bobs.db_user.as_str(), origin), ("IAM:user2", Origin::Aws));
 }
 
 #[tokio::test]
@@ -106,14 +114,14 @@ async fn an_old_credential_is_handed_out_while_one_caller_renews_it() {
     let clock = Hand::new();
     let issuer = Issuer::new(&clock);
     let cache = MemoryCache::new(Arc::clone(&clock) as Arc<dyn Clock>);
-    cache.get_or_issue(&key("alice"), issuer.issue()).await.unwrap();
+    cache.get_or_issue(&wish("alice"), issuer.issue()).await.unwrap();
     clock.advance(3100);
     for _ in 0..10 {
-        let (credential, cached) = cache.get_or_issue(&key("alice"), issuer.issue()).await.unwrap();
-        assert_eq!((credential.db_user.as_str(), cached), ("IAM:user1", true));
+        let (credential, origin) = cache.get_or_issue(&wish("alice"), issuer.issue()).await.unwrap();
+        assert_eq!((credential.db_user.as_str(), origin), ("IAM:user1", Origin::Memory));
     }
     tokio::task::yield_now().await;
-    let (credential, _) = cache.get_or_issue(&key("alice"), issuer.issue()).await.unwrap();
+    let (credential, _) = cache.get_or_issue(&wish("alice"), issuer.issue()).await.unwrap();
     assert_eq!(credential.db_user, "IAM:user2");
     assert_eq!(issuer.calls(), 2);
 }
@@ -123,19 +131,19 @@ async fn a_failed_renewal_never_discards_a_valid_credential() {
     let clock = Hand::new();
     let issuer = Issuer::new(&clock);
     let cache = MemoryCache::new(Arc::clone(&clock) as Arc<dyn Clock>);
-    cache.get_or_issue(&key("alice"), issuer.issue()).await.unwrap();
+    cache.get_or_issue(&wish("alice"), issuer.issue()).await.unwrap();
     clock.advance(3100);
     issuer.fail(Some(ErrorKind::Throttled));
     for _ in 0..5 {
-        assert!(cache.get_or_issue(&key("alice"), issuer.issue()).await.unwrap().1);
+        assert!(cache.get_or_issue(&wish("alice"), issuer.issue()).await.unwrap().1.is_cached());
         tokio::task::yield_now().await;
     }
     assert_eq!(issuer.calls(), 2, "a failed renewal is not repeated at once");
     clock.advance(6);
     issuer.fail(None);
-    cache.get_or_issue(&key("alice"), issuer.issue()).await.unwrap();
+    cache.get_or_issue(&wish("alice"), issuer.issue()).await.unwrap();
     tokio::task::yield_now().await;
-    assert_eq!(cache.get_or_issue(&key("alice"), issuer.issue()).await.unwrap().0.db_user, "IAM:user3");
+    assert_eq!(cache.get_or_issue(&wish("alice"), issuer.issue()).await.unwrap().0.db_user, "IAM:user3");
 }
 
 #[tokio::test]
@@ -143,10 +151,10 @@ async fn an_expired_credential_is_never_handed_out() {
     let clock = Hand::new();
     let issuer = Issuer::new(&clock);
     let cache = MemoryCache::new(Arc::clone(&clock) as Arc<dyn Clock>);
-    cache.get_or_issue(&key("alice"), issuer.issue()).await.unwrap();
+    cache.get_or_issue(&wish("alice"), issuer.issue()).await.unwrap();
     clock.advance(3540);
     issuer.fail(Some(ErrorKind::Unreachable));
-    assert_eq!(cache.get_or_issue(&key("alice"), issuer.issue()).await.unwrap_err().kind(), ErrorKind::Unreachable);
+    assert_eq!(cache.get_or_issue(&wish("alice"), issuer.issue()).await.unwrap_err().kind(), ErrorKind::Unreachable);
 }
 
 #[tokio::test]
@@ -156,14 +164,14 @@ async fn a_denial_is_repeated_for_a_moment_and_a_throttle_is_not() {
     let cache = MemoryCache::new(Arc::clone(&clock) as Arc<dyn Clock>);
     issuer.fail(Some(ErrorKind::Denied));
     for _ in 0..50 {
-        assert_eq!(cache.get_or_issue(&key("alice"), issuer.issue()).await.unwrap_err().kind(), ErrorKind::Denied);
+        assert_eq!(cache.get_or_issue(&wish("alice"), issuer.issue()).await.unwrap_err().kind(), ErrorKind::Denied);
     }
     assert_eq!(issuer.calls(), 1);
     clock.advance(6);
     issuer.fail(Some(ErrorKind::Throttled));
-    assert!(cache.get_or_issue(&key("alice"), issuer.issue()).await.is_err());
+    assert!(cache.get_or_issue(&wish("alice"), issuer.issue()).await.is_err());
     issuer.fail(None);
-    assert!(cache.get_or_issue(&key("alice"), issuer.issue()).await.is_ok());
+    assert!(cache.get_or_issue(&wish("alice"), issuer.issue()).await.is_ok());
 }
 
 #[tokio::test]
@@ -176,7 +184,7 @@ async fn those_who_wait_share_a_failure() {
     let mut callers = tokio::task::JoinSet::new();
     for _ in 0..20 {
         let (cache, issue) = (Arc::clone(&cache), issuer.issue());
-        callers.spawn(async move { cache.get_or_issue(&key("alice"), issue).await.is_err() });
+        callers.spawn(async move { cache.get_or_issue(&wish("alice"), issue).await.is_err() });
     }
     tokio::task::yield_now().await;
     gate.notify_one();
@@ -191,14 +199,14 @@ async fn a_caller_that_goes_away_at_any_poll_leaves_nothing_locked() {
         let issuer = Issuer { gate: Some(Arc::new(Notify::new())), ..Issuer::new(&clock) };
         let cache = MemoryCache::new(Arc::clone(&clock) as Arc<dyn Clock>);
         {
-            let key = key("alice");
+            let key = wish("alice");
             let mut leader = pin!(cache.get_or_issue(&key, issuer.issue()));
             for _ in 0..polls {
                 assert!(matches!(leader.as_mut().poll(&mut Context::from_waker(Waker::noop())), Poll::Pending));
             }
         }
         let next = Issuer::new(&clock);
-        assert!(cache.get_or_issue(&key("alice"), next.issue()).await.is_ok(), "after {polls} polls");
+        assert!(cache.get_or_issue(&wish("alice"), next.issue()).await.is_ok(), "after {polls} polls");
         assert_eq!(next.calls(), 1);
     }
 }
@@ -208,12 +216,12 @@ async fn only_the_credential_that_was_refused_is_forgotten() {
     let clock = Hand::new();
     let issuer = Issuer::new(&clock);
     let cache = MemoryCache::new(clock);
-    let (first, _) = cache.get_or_issue(&key("alice"), issuer.issue()).await.unwrap();
-    cache.invalidate(&key("alice"), &first);
-    let (second, cached) = cache.get_or_issue(&key("alice"), issuer.issue()).await.unwrap();
-    assert!(!cached && second.db_user == "IAM:user2");
-    cache.invalidate(&key("alice"), &first);
-    assert!(cache.get_or_issue(&key("alice"), issuer.issue()).await.unwrap().1, "a newer one stays");
+    let (first, _) = cache.get_or_issue(&wish("alice"), issuer.issue()).await.unwrap();
+    cache.invalidate(&wish("alice").key, &first);
+    let (second, origin) = cache.get_or_issue(&wish("alice"), issuer.issue()).await.unwrap();
+    assert!(!origin.is_cached() && second.db_user == "IAM:user2");
+    cache.invalidate(&wish("alice").key, &first);
+    assert!(cache.get_or_issue(&wish("alice"), issuer.issue()).await.unwrap().1.is_cached(), "a newer one stays");
 }
 
 #[tokio::test]
@@ -222,14 +230,14 @@ async fn a_dead_credential_replaces_nothing_and_is_not_handed_out() {
     let issuer = Issuer::new(&clock);
     let cache = MemoryCache::new(Arc::clone(&clock) as Arc<dyn Clock>);
     let first_dead = Issuer { lifetime: 5, ..Issuer::new(&clock) };
-    let error = cache.get_or_issue(&key("alice"), first_dead.issue()).await.unwrap_err();
+    let error = cache.get_or_issue(&wish("alice"), first_dead.issue()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unexpected);
-    cache.get_or_issue(&key("alice"), issuer.issue()).await.unwrap();
+    cache.get_or_issue(&wish("alice"), issuer.issue()).await.unwrap();
     clock.advance(3100);
     let dead = Issuer { lifetime: 5, ..issuer.clone() };
     for _ in 0..3 {
-        let (credential, cached) = cache.get_or_issue(&key("alice"), dead.issue()).await.unwrap();
-        assert_eq!((credential.db_user.as_str(), cached), ("IAM:user1", true));
+        let (credential, origin) = cache.get_or_issue(&wish("alice"), dead.issue()).await.unwrap();
+        assert_eq!((credential.db_user.as_str(), origin), ("IAM:user1", Origin::Memory));
         tokio::task::yield_now().await;
     }
     assert_eq!(issuer.calls(), 2, "the dead answer was asked for once");
@@ -241,12 +249,12 @@ async fn an_attempt_that_ends_between_looking_and_waiting_is_shared() {
     let clock = Hand::new();
     let issuer = Issuer::new(&clock);
     let cache = MemoryCache::new(Arc::clone(&clock) as Arc<dyn Clock>);
-    let entry = cache.entry(&key("alice"));
-    let Look::Miss { attempts } = cache.look(&entry, &issuer.issue()) else { panic!("nothing is there yet") };
+    let entry = cache.entry(&wish("alice").key);
+    let Look::Miss { attempts } = cache.look(&entry, Duration::ZERO, &issuer.issue()) else { panic!("nothing is there yet") };
     issuer.fail(Some(ErrorKind::Throttled));
-    assert!(cache.get_or_issue(&key("alice"), issuer.issue()).await.is_err());
-    assert_eq!(cache.shared(&entry, attempts).unwrap_err().kind(), ErrorKind::Throttled);
+    assert!(cache.get_or_issue(&wish("alice"), issuer.issue()).await.is_err());
+    assert_eq!(cache.shared(&entry, attempts, Duration::ZERO).unwrap_err().kind(), ErrorKind::Throttled);
     issuer.fail(None);
-    let (issued, _) = cache.get_or_issue(&key("alice"), issuer.issue()).await.unwrap();
-    assert_eq!(cache.shared(&entry, attempts).unwrap(), Some(issued), "a credential outranks an older failure");
+    let (issued, _) = cache.get_or_issue(&wish("alice"), issuer.issue()).await.unwrap();
+    assert_eq!(cache.shared(&entry, attempts, Duration::ZERO).unwrap(), Some(issued), "a credential outranks an older failure");
 }

@@ -36,6 +36,8 @@ pub struct Overrides {
     pub auto_create: Option<bool>,
     /// `--duration`.
     pub duration: Option<String>,
+    /// `--min-remaining`.
+    pub min_remaining: Option<String>,
     /// `--mapping`.
     pub mapping: Option<Mapping>,
     /// `--host`.

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     error::{Error, ErrorKind, Result},
     target::{
-        Mapping, Target, Warehouse,
+        FLOOR, Mapping, Target, Warehouse,
         host::{self, HostName},
         names,
     },
@@ -127,6 +127,7 @@ fn build(label: String, entry: Entry, environment: Environment, defaults: &Setti
         groups,
         auto_create: flags.auto_create.or(entry.auto_create).or_else(|| default(chosen)?.auto_create).unwrap_or_default(),
         duration: duration.map_or(Ok(DURATION), |text| names::duration(&text))?,
+        min_remaining: flags.min_remaining.as_deref().map_or(Ok(Duration::ZERO), names::span)?,
         mapping,
         host,
         port,
@@ -147,6 +148,12 @@ fn of_host(host: &str) -> (Option<Warehouse>, Option<String>) {
 }
 
 fn check(target: &Target) -> Result<()> {
+    if target.min_remaining + FLOOR >= target.duration {
+        return Err(Error::config(
+            "min_remaining leaves no credential that is good enough: they are asked for with a lifetime of that or less",
+        )
+        .with_hint("ask for less, or for a longer --duration (1h at the most)"));
+    }
     names::database(&target.database)?;
     target.region.as_deref().map_or(Ok(()), names::region)?;
     target.db_user.as_deref().map_or(Ok(()), names::db_user_template)?;

@@ -1,0 +1,226 @@
+//! One token bucket per account and region for all processes of the user: the pace at which AWS is asked.
+//!
+//! Calls that somebody waits for take a token, or a place in the queue. Renewals take none: they have a turn of their own,
+//! and only while nobody waits, so that the first caller of a cold key never waits behind them.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    format::{digest, millis},
+    store::Store,
+};
+use crate::{clock::Clock, error::Result};
+
+/// Makes a place in the queue a little later than the arithmetic says, since AWS's bucket fills by AWS's clock.
+const MARGIN: u64 = 20;
+
+/// The pace: what AWS is believed to bear. It publishes no number for these calls.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pace {
+    /// Calls per second in the long run.
+    pub per_second: f64,
+    /// Calls that may be made at once after a pause.
+    pub burst: f64,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { per_second: 1.0, burst: 5.0 }
+    }
+}
+
+/// The buckets of all accounts and regions.
+#[derive(Debug)]
+pub(crate) struct Buckets {
+    pace: Pace,
+    store: Arc<Store>,
+    clock: Arc<dyn Clock>,
+    /// Where there is no directory, the pace is that of this process alone.
+    alone: Mutex<HashMap<String, Bucket>>,
+}
+
+/// Times are milliseconds since 1970.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+struct Bucket {
+    /// Below zero: that many callers have a place in the queue.
+    tokens: f64,
+    /// When `tokens` was true.
+    at: u64,
+    /// When the last renewal had its turn.
+    renewal: u64,
+    /// Until when AWS asked to be left alone.
+    closed: u64,
+}
+
+impl Buckets {
+    pub(crate) fn new(pace: Pace, store: Arc<Store>, clock: Arc<dyn Clock>) -> Self {
+        Self { pace, store, clock, alone: Mutex::default() }
+    }
+
+    /// Takes a place for a call that somebody waits for, and says how long to wait for it; `None` when that would be
+    /// longer than `patience`, and then no place is taken.
+    pub(crate) async fn take(&self, account: Option<&str>, region: &str, patience: Duration) -> Result<Option<Duration>> {
+        self.with(account, region, |bucket, now, pace| bucket.take(now, pace, patience)).await
+    }
+
+    /// Whether a renewal may call now.
+    pub(crate) async fn take_turn(&self, account: Option<&str>, region: &str) -> Result<bool> {
+        self.with(account, region, Bucket::take_turn).await
+    }
+
+    /// AWS asked to slow down: nobody calls for `pause`, and nothing has been saved up after it.
+    pub(crate) async fn throttled(&self, account: Option<&str>, region: &str, pause: Duration) -> Result<()> {
+        self.with(account, region, |bucket, now, _| bucket.throttled(now, pause)).await
+    }
+
+    /// Changes a bucket, under its lock. Callers whose account is not known yet share one bucket, which is the careful side.
+    async fn with<T>(&self, account: Option<&str>, region: &str, change: impl FnOnce(&mut Bucket, u64, Pace) -> T) -> Result<T> {
+        let name = format!("bucket-{}", digest(&[account.unwrap_or_default(), region]));
+        let _lock = self.store.lock(&format!("{name}.lock"), "counting calls").await?;
+        let now = millis(self.clock.now());
+        let kept = self.store.read::<Bucket>(&name);
+        let mut alone = self.alone.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bucket = kept.or_else(|| alone.get(&name).copied()).unwrap_or_else(|| Bucket::full(now, self.pace));
+        bucket.refill(now, self.pace);
+        let outcome = change(&mut bucket, now, self.pace);
+        self.store.write_lightly(&name, &bucket);
+        alone.insert(name, bucket);
+        Ok(outcome)
+    }
+}
+
+impl Bucket {
+    fn full(now: u64, pace: Pace) -> Self {
+        Self { tokens: pace.burst, at: now, renewal: 0, closed: 0 }
+    }
+
+    fn refill(&mut self, now: u64, pace: Pace) {
+        // A clock that was set back, or a damaged file: nobody is to wait for that.
+        if !self.tokens.is_finite() || now < self.at || self.closed > now.saturating_add(60_000) {
+            *self = Self::full(now, pace);
+        }
+        #[expect(clippy::cast_precision_loss, reason = "milliseconds that a bucket takes to fill are far below 2^52")]
+        let seconds = (now - self.at).min(1_000_000) as f64 / 1000.0;
+        self.tokens = (self.tokens + seconds * pace.per_second).min(pace.burst);
+        self.at = now;
+        self.renewal = self.renewal.min(now);
+    }
+
+    fn take(&mut self, now: u64, pace: Pace, patience: Duration) -> Option<Duration> {
+        let left = self.tokens - 1.0;
+        let queued = if left >= 0.0 { Duration::ZERO } else { pace.wait(-left) + Duration::from_millis(MARGIN) };
+        let wait = queued.max(Duration::from_millis(self.closed.saturating_sub(now)));
+        (wait <= patience).then(|| {
+            self.tokens = left;
+            wait
+        })
+    }
+
+    fn take_turn(&mut self, now: u64, pace: Pace) -> bool {
+        let idle = self.tokens >= pace.burst && self.closed <= now;
+        let due = Duration::from_millis(now - self.renewal) >= pace.wait(1.0);
+        if idle && due {
+            self.renewal = now;
+        }
+        idle && due
+    }
+
+    fn throttled(&mut self, now: u64, pause: Duration) {
+        self.tokens = self.tokens.min(0.0);
+        let pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX).min(60_000);
+        self.closed = self.closed.max(now.saturating_add(pause));
+    }
+}
+
+impl Pace {
+    /// How long `tokens` take to gather.
+    fn wait(self, tokens: f64) -> Duration {
+        Duration::try_from_secs_f64(tokens / self.per_second).unwrap_or(Duration::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENT: Duration = Duration::from_secs(20);
+    const START: u64 = 1_800_000_000_000;
+
+    fn ms(wait: Option<Duration>) -> Option<u128> {
+        wait.map(|wait| wait.as_millis())
+    }
+
+    fn bucket() -> Bucket {
+        Bucket::full(START, Pace::default())
+    }
+
+    #[test]
+    fn a_burst_goes_at_once_and_the_rest_one_a_second() {
+        let mut bucket = bucket();
+        let waits: Vec<_> = (0..8).map(|_| ms(bucket.take(START, Pace::default(), PATIENT))).collect();
+        assert_eq!(waits, [0, 0, 0, 0, 0, 1020, 2020, 3020].map(Some));
+    }
+
+    #[test]
+    fn who_would_wait_too_long_takes_no_place() {
+        let mut bucket = bucket();
+        while bucket.take(START, Pace::default(), PATIENT).is_some() {}
+        let tokens = bucket.tokens;
+        assert_eq!(bucket.take(START, Pace::default(), PATIENT), None);
+        assert!((bucket.tokens - tokens).abs() < f64::EPSILON, "the place is still free");
+        assert!((tokens + 19.0).abs() < 1e-9, "19 places of a second each, and a margin: {tokens}");
+    }
+
+    #[test]
+    fn tokens_gather_up_to_the_burst() {
+        let mut bucket = bucket();
+        (0..5).for_each(|_| assert_eq!(ms(bucket.take(START, Pace::default(), PATIENT)), Some(0)));
+        bucket.refill(START + 2_500, Pace::default());
+        assert!((bucket.tokens - 2.5).abs() < 1e-9);
+        bucket.refill(START + 3_600_000, Pace::default());
+        assert!((bucket.tokens - 5.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn renewals_have_their_own_turn_and_only_while_nobody_waits() {
+        let mut bucket = bucket();
+        let pace = Pace::default();
+        assert!(bucket.take_turn(START, pace), "nobody waits");
+        assert!(!bucket.take_turn(START + 999, pace), "one a second");
+        assert!(bucket.take_turn(START + 1_000, pace));
+        let waits: Vec<_> = (0..5).map(|_| ms(bucket.take(START + 1_000, pace, PATIENT))).collect();
+        assert_eq!(waits, [Some(0); 5], "two renewals cost the first callers nothing");
+        bucket.refill(START + 3_000, pace);
+        assert!(!bucket.take_turn(START + 3_000, pace), "somebody called moments ago");
+    }
+
+    #[test]
+    fn a_throttle_closes_the_bucket_and_empties_it() {
+        let mut bucket = bucket();
+        bucket.throttled(START, Duration::from_secs(3));
+        assert_eq!(ms(bucket.take(START, Pace::default(), PATIENT)), Some(3_000));
+        assert_eq!(ms(bucket.take(START, Pace::default(), PATIENT)), Some(3_000), "its place in the queue comes sooner");
+        assert!(!bucket.take_turn(START, Pace::default()));
+        bucket.throttled(START, Duration::from_secs(1));
+        assert_eq!(bucket.closed, START + 3_000, "a later, shorter pause does not shorten the first");
+    }
+
+    #[test]
+    fn a_clock_set_back_or_nonsense_in_the_file_makes_nobody_wait() {
+        for (sentence, broken) in [
+            ("set back by an hour", Bucket { at: START + 3_600_000, tokens: -3.0, ..bucket() }),
+            ("not a number", Bucket { tokens: f64::NAN, ..bucket() }),
+            ("closed for ever", Bucket { closed: u64::MAX, ..bucket() }),
+        ] {
+            let mut bucket = broken;
+            bucket.refill(START, Pace::default());
+            assert_eq!(ms(bucket.take(START, Pace::default(), PATIENT)), Some(0), "{sentence}");
+        }
+    }
+}

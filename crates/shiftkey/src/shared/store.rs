@@ -1,0 +1,166 @@
+//! The cache's directory, with a shrug: whatever cannot be read is a miss, whatever cannot be written is told once.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    disk::{Lock, PrivateDir},
+    format,
+};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    observe::{Event, Observe},
+};
+
+/// How long a caller waits for another process that talks to AWS. Longer than such a talk may take.
+pub(crate) const WAIT: Duration = Duration::from_secs(45);
+
+/// The directory, opened when it is first needed; or none, when nothing is to be kept on disk.
+#[derive(Debug)]
+pub(crate) struct Store {
+    path: Option<PathBuf>,
+    dir: Mutex<Option<Arc<PrivateDir>>>,
+    observer: Arc<dyn Observe>,
+    told: AtomicBool,
+}
+
+/// The outcome of waiting for a lock.
+#[derive(Debug)]
+pub(crate) enum Waited {
+    /// Ours now.
+    Held(Lock),
+    /// There are no locks here; everybody acts alone.
+    Alone,
+}
+
+impl Store {
+    pub(crate) fn new(path: Option<PathBuf>, observer: Arc<dyn Observe>) -> Self {
+        Self { path, dir: Mutex::default(), observer, told: AtomicBool::new(false) }
+    }
+
+    pub(crate) fn observer(&self) -> &dyn Observe {
+        &*self.observer
+    }
+
+    /// A file's value, if it is there and whole.
+    pub(crate) fn read<T: for<'a> Deserialize<'a>>(&self, name: &str) -> Option<T> {
+        let dir = self.dir(PrivateDir::open).ok()??;
+        format::decode(&dir.read(name).ok()??)
+    }
+
+    /// Keeps a value. When that fails, callers do without it.
+    pub(crate) fn write(&self, name: &str, value: &impl Serialize) {
+        self.attempt(|dir| dir.write(name, &format::encode(value)?));
+    }
+
+    /// Keeps a value that can be learned again.
+    pub(crate) fn write_lightly(&self, name: &str, value: &impl Serialize) {
+        self.attempt(|dir| dir.write_lightly(name, &format::encode(value)?));
+    }
+
+    pub(crate) fn remove(&self, name: &str) {
+        self.attempt(|dir| dir.remove(name));
+    }
+
+    /// Removes all files whose names begin so.
+    pub(crate) fn remove_all(&self, prefix: &str) {
+        for name in self.attempt(|dir| dir.names()).unwrap_or_default() {
+            if name.starts_with(prefix) {
+                self.remove(&name);
+            }
+        }
+    }
+
+    /// Counts by a file's length; a count that is lost is no loss.
+    pub(crate) fn count(&self, name: &str) {
+        if let Ok(Some(dir)) = self.dir(PrivateDir::open) {
+            let _ = dir.append(name, b".");
+        }
+    }
+
+    pub(crate) fn counted(&self, name: &str) -> u64 {
+        self.dir(PrivateDir::open).ok().flatten().map_or(0, |dir| dir.size(name))
+    }
+
+    /// Tries something with the directory, which is made when it is missing. `None` when it failed, which is told once.
+    pub(crate) fn attempt<T>(&self, work: impl Fn(&PrivateDir) -> io::Result<T>) -> Option<T> {
+        let outcome = self.dir(PrivateDir::create).and_then(|dir| dir.map(|dir| work(&dir)).transpose());
+        let outcome = match outcome {
+            // The directory may have been removed, and made again, since it was opened.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                *self.slot() = None;
+                self.dir(PrivateDir::create).and_then(|dir| dir.map(|dir| work(&dir)).transpose())
+            }
+            outcome => outcome,
+        };
+        outcome.unwrap_or_else(|error| {
+            self.tell(&error);
+            None
+        })
+    }
+
+    /// A lock, unless another process holds it. `Alone` when there are no locks.
+    pub(crate) fn try_lock(&self, name: &str) -> Option<Waited> {
+        match self.attempt(|dir| dir.try_lock(name)) {
+            Some(Some(lock)) => Some(Waited::Held(lock)),
+            Some(None) => None,
+            None => Some(Waited::Alone),
+        }
+    }
+
+    /// Waits for a lock. `doing` says in the error what its holder does.
+    pub(crate) async fn lock(&self, name: &str, doing: &str) -> Result<Waited> {
+        // Most of the time nobody holds it, and then no thread is needed to wait.
+        if let Some(waited) = self.try_lock(name) {
+            return Ok(waited);
+        }
+        let Ok(Some(dir)) = self.dir(PrivateDir::create) else { return Ok(Waited::Alone) };
+        match dir.lock(name, WAIT).await {
+            Ok(Some(lock)) => Ok(Waited::Held(lock)),
+            Ok(None) => {
+                let holder = dir.holder(name).map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
+                let waited = WAIT.as_secs();
+                Err(Error::new(ErrorKind::Unreachable, format!("{holder} is {doing} and has not finished in {waited} s"))
+                    .with_hint("look at that process; if it is stuck, end it, and the next one takes its place"))
+            }
+            Err(error) => {
+                self.tell(&error);
+                Ok(Waited::Alone)
+            }
+        }
+    }
+
+    /// The directory; `None` when nothing is kept on disk.
+    fn dir(&self, open: fn(&Path) -> io::Result<PrivateDir>) -> io::Result<Option<Arc<PrivateDir>>> {
+        let Some(path) = &self.path else { return Ok(None) };
+        let mut slot = self.slot();
+        if slot.is_none() {
+            *slot = Some(Arc::new(open(path)?));
+        }
+        Ok(slot.clone())
+    }
+
+    fn slot(&self) -> std::sync::MutexGuard<'_, Option<Arc<PrivateDir>>> {
+        self.dir.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, error: &io::Error) {
+        if self.told.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let path = self.path.as_deref().unwrap_or_else(|| Path::new("")).display();
+        let event = Error::config(format!("the cache directory {path} cannot be used: {error}; credentials are not shared")).with_hint(
+            "it must be yours alone (mode 0700) and writable; SHIFTKEY_CACHE_DIR names another, SHIFTKEY_CACHE=off does without",
+        );
+        self.observer.event(&Event::CacheOff(event));
+    }
+}
