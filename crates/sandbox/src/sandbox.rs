@@ -1,10 +1,10 @@
 //! Starting and stopping the sandbox, and the environment that points a client at it.
 
 use std::fmt::Write as _;
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -87,6 +87,7 @@ impl Builder {
         write_private(&directory.path().join("credentials"), &keys())?;
         write_private(&directory.path().join("config.toml"), &targets(&world, address))?;
         write_private(&directory.path().join("ca.pem"), pki.ca_pem())?;
+        DirBuilder::new().mode(0o700).create(directory.path().join("cache"))?;
         let stop = CancellationToken::new();
         let server = tokio::spawn(aws.serve(listener, stop.clone()));
         Ok(Sandbox { address, directory, world, calls, clock: self.clock, pki, gate: Some(gate), stop, server })
@@ -149,6 +150,8 @@ impl Sandbox {
             ("AWS_SHARED_CREDENTIALS_FILE", file("credentials")),
             ("SHIFTKEY_CONFIG", file("config.toml")),
             ("SHIFTKEY_CA_FILE", file("ca.pem")),
+            // Credentials of a pretend AWS must not end up among a real user's.
+            ("SHIFTKEY_CACHE_DIR", file("cache")),
             ("PGSSLROOTCERT", file("ca.pem")),
             ("PGSSLMODE", "verify-full".to_owned()),
         ];

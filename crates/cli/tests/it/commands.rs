@@ -113,6 +113,13 @@ fn the_sandbox_runs_a_command_inside_and_counts_calls() {
 }
 
 #[test]
+fn the_sandbox_has_a_private_cache_of_its_own() {
+    let script = "stat -c %a \"$SHIFTKEY_CACHE_DIR\"; test \"$SHIFTKEY_CACHE_DIR\" != /real || echo mixed";
+    let ran = Test::bare().env("SHIFTKEY_CACHE_DIR", "/real").args(["sandbox", "--engine", "embedded", "--", "sh", "-c", script]).run();
+    assert_eq!(ran.success().stdout, "700\n");
+}
+
+#[test]
 fn a_real_postgresql_answers_when_it_is_installed() {
     if !Engine::postgres_is_installed() {
         return;
