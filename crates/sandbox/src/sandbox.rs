@@ -16,7 +16,9 @@ use crate::aws::{Aws, RateLimit};
 use crate::calls::Calls;
 use crate::clock::SandboxClock;
 use crate::engine::Engine;
+use crate::faults::{Faults, Rule};
 use crate::gate::{Challenge, Gate, GateOptions};
+use crate::http;
 use crate::pki::Pki;
 use crate::seed::{self, EXTERNAL_ID, PROD, User};
 use crate::world::{WarehouseKind, World};
@@ -30,6 +32,7 @@ pub struct Builder {
     nasty_passwords: bool,
     engine: Engine,
     challenge: Challenge,
+    faults: Vec<Rule>,
 }
 
 impl Builder {
@@ -54,6 +57,12 @@ impl Builder {
     /// Throttles calls per account, region and action. Off by default.
     pub fn rate_limit(mut self, limit: RateLimit) -> Self {
         self.rate_limit = Some(limit);
+        self
+    }
+
+    /// Puts a fault rule in force from the start; may be given several times.
+    pub fn fault(mut self, rule: Rule) -> Self {
+        self.faults.push(rule);
         self
     }
 
@@ -82,15 +91,18 @@ impl Builder {
         let options = GateOptions { engine: self.engine, challenge: self.challenge, ..GateOptions::default() };
         let gate = Gate::start(&world, &self.clock, &pki, &options).await?;
         let aws = Aws::new(world.clone(), self.clock.clone(), self.rate_limit, self.nasty_passwords);
-        let calls = aws.calls.clone();
+        let (calls, faults) = (aws.calls.clone(), aws.faults.clone());
+        for rule in self.faults {
+            faults.add(rule);
+        }
         write_private(&directory.path().join("config"), &profiles())?;
         write_private(&directory.path().join("credentials"), &keys())?;
         write_private(&directory.path().join("config.toml"), &targets(&world, address))?;
         write_private(&directory.path().join("ca.pem"), pki.ca_pem())?;
         DirBuilder::new().mode(0o700).create(directory.path().join("cache"))?;
         let stop = CancellationToken::new();
-        let server = tokio::spawn(aws.serve(listener, stop.clone()));
-        Ok(Sandbox { address, directory, world, calls, clock: self.clock, pki, gate: Some(gate), stop, server })
+        let server = tokio::spawn(http::serve(aws, listener, stop.clone()));
+        Ok(Sandbox { address, directory, world, calls, faults, clock: self.clock, pki, gate: Some(gate), stop, server })
     }
 }
 
@@ -101,6 +113,7 @@ pub struct Sandbox {
     directory: TempDir,
     world: World,
     calls: Calls,
+    faults: Faults,
     clock: SandboxClock,
     pki: Pki,
     gate: Option<Gate>,
@@ -171,6 +184,11 @@ impl Sandbox {
     /// What was called.
     pub fn calls(&self) -> &Calls {
         &self.calls
+    }
+
+    /// What goes wrong.
+    pub fn faults(&self) -> &Faults {
+        &self.faults
     }
 
     /// Ends the servers and waits for them.
