@@ -21,7 +21,7 @@ use crate::gate::{Challenge, Gate, GateOptions};
 use crate::http;
 use crate::pki::Pki;
 use crate::seed::{self, EXTERNAL_ID, PROD, User};
-use crate::world::{WarehouseKind, World};
+use crate::world::{WarehouseId, WarehouseKind, World};
 
 /// What to start. Nothing is bound before [`Builder::start`].
 #[derive(Debug, Default)]
@@ -102,7 +102,7 @@ impl Builder {
         DirBuilder::new().mode(0o700).create(directory.path().join("cache"))?;
         let stop = CancellationToken::new();
         let server = tokio::spawn(http::serve(aws, listener, stop.clone()));
-        Ok(Sandbox { address, directory, world, calls, faults, clock: self.clock, pki, gate: Some(gate), stop, server })
+        Ok(Sandbox { address, directory, world, calls, faults, clock: self.clock, pki, gate, stop, server })
     }
 }
 
@@ -116,7 +116,7 @@ pub struct Sandbox {
     faults: Faults,
     clock: SandboxClock,
     pki: Pki,
-    gate: Option<Gate>,
+    gate: Gate,
     stop: CancellationToken,
     server: JoinHandle<()>,
 }
@@ -191,12 +191,19 @@ impl Sandbox {
         &self.faults
     }
 
+    /// Moves a warehouse to another port, which it gives; the old one stops answering and its sessions are cut. AWS's answers
+    /// tell the new one from now on.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such warehouse.
+    pub async fn move_endpoint(&self, id: &WarehouseId) -> io::Result<u16> {
+        self.gate.move_endpoint(id).await
+    }
+
     /// Ends the servers and waits for them.
     pub async fn stop(mut self) {
         self.stop.cancel();
-        if let Some(gate) = self.gate.take() {
-            gate.stop().await;
-        }
+        self.gate.clone().stop().await;
         if let Err(error) = (&mut self.server).await {
             tracing::warn!(%error, "the pretend AWS did not end well");
         }

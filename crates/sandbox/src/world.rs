@@ -182,6 +182,12 @@ impl World {
         self.lock().grants.entry(id.clone()).or_default().push(grant);
     }
 
+    /// Forgets every credential issued for this warehouse, as if their passwords had been changed, and says how many there
+    /// were. Open sessions stay.
+    pub fn revoke_grants(&self, id: &WarehouseId) -> usize {
+        self.lock().grants.remove(id).map_or(0, |it| it.len())
+    }
+
     /// A database user, if the catalog has it.
     pub fn db_user(&self, id: &WarehouseId, name: &str) -> Option<DbUser> {
         self.lock().warehouses.get(id).and_then(|it| it.users.get(name)).cloned()
