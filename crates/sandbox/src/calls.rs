@@ -35,6 +35,15 @@ impl Calls {
         self.list.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// How many calls there were of each kind.
+    pub fn tally(&self) -> BTreeMap<Call, usize> {
+        let mut rows = BTreeMap::new();
+        for call in self.list() {
+            *rows.entry(call).or_default() += 1;
+        }
+        rows
+    }
+
     /// Waits until `count` calls of this action have arrived: how a test knows, without waiting for a time, that a call hangs.
     pub async fn reached(&self, action: &str, count: usize) {
         let mut changes = self.changed.subscribe();
@@ -51,11 +60,7 @@ impl Calls {
 
 impl fmt::Display for Calls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut rows = BTreeMap::<Call, usize>::new();
-        for call in self.list() {
-            *rows.entry(call).or_default() += 1;
-        }
         writeln!(f, "{:>6}  {:<30} {:<22} caller", "calls", "action", "outcome")?;
-        rows.iter().try_for_each(|(call, n)| writeln!(f, "{n:>6}  {:<30} {:<22} {}", call.action, call.outcome, call.caller_arn))
+        self.tally().iter().try_for_each(|(call, n)| writeln!(f, "{n:>6}  {:<30} {:<22} {}", call.action, call.outcome, call.caller_arn))
     }
 }

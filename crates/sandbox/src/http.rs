@@ -1,4 +1,4 @@
-//! The listener of the pretend AWS: connections, bodies, and answers that do not arrive whole.
+//! The listener of the pretend AWS and of its control: connections, bodies, and answers that do not arrive whole.
 
 use std::fmt;
 
@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::aws::{Aws, Delivery};
+use crate::control::Control;
 
 /// The largest request body, in bytes: AWS's query services take about this much.
 const BODY_LIMIT: usize = 64 * 1024;
@@ -35,7 +36,7 @@ impl std::error::Error for Cut {}
 type Body = UnsyncBoxBody<Bytes, Cut>;
 
 /// Serves until `stop`; open connections end with it.
-pub(crate) async fn serve(aws: Aws, listener: TcpListener, stop: CancellationToken) {
+pub(crate) async fn serve(aws: Aws, control: Control, listener: TcpListener, stop: CancellationToken) {
     let mut connections = JoinSet::new();
     loop {
         let stream = tokio::select! {
@@ -46,12 +47,9 @@ pub(crate) async fn serve(aws: Aws, listener: TcpListener, stop: CancellationTok
                 Err(error) => { tracing::warn!(%error, "accept failed"); continue }
             },
         };
-        let aws = aws.clone();
+        let (aws, control) = (aws.clone(), control.clone());
         connections.spawn(async move {
-            let service = service_fn(move |request| {
-                let aws = aws.clone();
-                async move { respond(&aws, request).await }
-            });
+            let service = service_fn(|request| respond(&aws, &control, request));
             let served =
                 hyper::server::conn::http1::Builder::new().max_buf_size(64 * 1024).serve_connection(TokioIo::new(stream), service).await;
             if let Err(error) = served {
@@ -61,13 +59,17 @@ pub(crate) async fn serve(aws: Aws, listener: TcpListener, stop: CancellationTok
     }
 }
 
-async fn respond(aws: &Aws, request: Request<Incoming>) -> Result<Response<Body>, Cut> {
+async fn respond(aws: &Aws, control: &Control, request: Request<Incoming>) -> Result<Response<Body>, Cut> {
     let (parts, body) = request.into_parts();
     let Ok(body) = Limited::new(body, BODY_LIMIT).collect().await else {
         return Ok(whole(text(StatusCode::PAYLOAD_TOO_LARGE, "request body too large")));
     };
-    if parts.method != Method::POST || parts.uri.path() != "/" {
-        return Ok(whole(text(StatusCode::NOT_FOUND, "the sandbox answers POST / only")));
+    let path = parts.uri.path();
+    if Control::owns(path) {
+        return Ok(whole(control.respond(&parts.method, path, &parts.headers, &body.to_bytes()).await));
+    }
+    if parts.method != Method::POST || path != "/" {
+        return Ok(whole(text(StatusCode::NOT_FOUND, "the sandbox answers POST / as AWS, and /sandbox/ to its user")));
     }
     let reply = aws.call(&parts.headers, parts.uri.query().unwrap_or_default(), &body.to_bytes());
     if !reply.delay.is_zero() {

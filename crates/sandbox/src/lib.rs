@@ -4,6 +4,7 @@
 mod aws;
 pub mod calls;
 pub mod clock;
+mod control;
 pub mod engine;
 pub mod faults;
 pub mod gate;

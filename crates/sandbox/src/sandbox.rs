@@ -12,9 +12,10 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::aws::{Aws, RateLimit};
+use crate::aws::{Aws, RateLimit, random_token};
 use crate::calls::Calls;
 use crate::clock::SandboxClock;
+use crate::control::{self, Control};
 use crate::engine::Engine;
 use crate::faults::{Faults, Rule};
 use crate::gate::{Challenge, Gate, GateOptions};
@@ -91,18 +92,19 @@ impl Builder {
         let options = GateOptions { engine: self.engine, challenge: self.challenge, ..GateOptions::default() };
         let gate = Gate::start(&world, &self.clock, &pki, &options).await?;
         let aws = Aws::new(world.clone(), self.clock.clone(), self.rate_limit, self.nasty_passwords);
-        let (calls, faults) = (aws.calls.clone(), aws.faults.clone());
         for rule in self.faults {
-            faults.add(rule);
+            aws.faults.add(rule);
         }
+        let control =
+            Control { token: random_token().into(), calls: aws.calls.clone(), clock: self.clock, faults: aws.faults.clone(), gate, world };
         write_private(&directory.path().join("config"), &profiles())?;
         write_private(&directory.path().join("credentials"), &keys())?;
-        write_private(&directory.path().join("config.toml"), &targets(&world, address))?;
+        write_private(&directory.path().join("config.toml"), &targets(&control.world, address))?;
         write_private(&directory.path().join("ca.pem"), pki.ca_pem())?;
         DirBuilder::new().mode(0o700).create(directory.path().join("cache"))?;
         let stop = CancellationToken::new();
-        let server = tokio::spawn(http::serve(aws, listener, stop.clone()));
-        Ok(Sandbox { address, directory, world, calls, faults, clock: self.clock, pki, gate, stop, server })
+        let server = tokio::spawn(http::serve(aws, control.clone(), listener, stop.clone()));
+        Ok(Sandbox { address, directory, control, pki, stop, server })
     }
 }
 
@@ -111,12 +113,8 @@ impl Builder {
 pub struct Sandbox {
     address: SocketAddr,
     directory: TempDir,
-    world: World,
-    calls: Calls,
-    faults: Faults,
-    clock: SandboxClock,
+    control: Control,
     pki: Pki,
-    gate: Gate,
     stop: CancellationToken,
     server: JoinHandle<()>,
 }
@@ -130,6 +128,16 @@ impl Sandbox {
     /// `http://127.0.0.1:PORT`, for `AWS_ENDPOINT_URL`.
     pub fn endpoint_url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Where this run is driven over HTTP: `http://127.0.0.1:PORT/sandbox`. `docs/sandbox.md` says what it answers.
+    pub fn control_url(&self) -> String {
+        format!("{}{}", self.endpoint_url(), control::PREFIX)
+    }
+
+    /// What a request to [`Sandbox::control_url`] must send as its bearer token.
+    pub fn control_token(&self) -> &str {
+        &self.control.token
     }
 
     /// The certificate authority that the warehouses' certificate is by, as PEM.
@@ -165,6 +173,8 @@ impl Sandbox {
             ("SHIFTKEY_CA_FILE", file("ca.pem")),
             // Credentials of a pretend AWS must not end up among a real user's.
             ("SHIFTKEY_CACHE_DIR", file("cache")),
+            ("SHIFTKEY_SANDBOX_TOKEN", self.control_token().to_owned()),
+            ("SHIFTKEY_SANDBOX_URL", self.control_url()),
             ("PGSSLROOTCERT", file("ca.pem")),
             ("PGSSLMODE", "verify-full".to_owned()),
         ];
@@ -173,22 +183,22 @@ impl Sandbox {
 
     /// The clock.
     pub fn clock(&self) -> &SandboxClock {
-        &self.clock
+        &self.control.clock
     }
 
     /// Warehouses, grants and connection logs.
     pub fn world(&self) -> &World {
-        &self.world
+        &self.control.world
     }
 
     /// What was called.
     pub fn calls(&self) -> &Calls {
-        &self.calls
+        &self.control.calls
     }
 
     /// What goes wrong.
     pub fn faults(&self) -> &Faults {
-        &self.faults
+        &self.control.faults
     }
 
     /// Moves a warehouse to another port, which it gives; the old one stops answering and its sessions are cut. AWS's answers
@@ -197,13 +207,13 @@ impl Sandbox {
     /// # Errors
     /// `NotFound` when there is no such warehouse.
     pub async fn move_endpoint(&self, id: &WarehouseId) -> io::Result<u16> {
-        self.gate.move_endpoint(id).await
+        self.control.gate.move_endpoint(id).await
     }
 
     /// Ends the servers and waits for them.
     pub async fn stop(mut self) {
         self.stop.cancel();
-        self.gate.clone().stop().await;
+        self.control.gate.clone().stop().await;
         if let Err(error) = (&mut self.server).await {
             tracing::warn!(%error, "the pretend AWS did not end well");
         }

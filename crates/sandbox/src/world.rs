@@ -6,13 +6,25 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use serde::Deserialize;
+
 /// Provisioned or serverless.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[serde(rename_all = "lowercase")]
 pub enum WarehouseKind {
     /// A provisioned cluster.
     Cluster,
     /// A Redshift Serverless workgroup.
     Workgroup,
+}
+
+impl fmt::Display for WarehouseKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cluster => "cluster",
+            Self::Workgroup => "workgroup",
+        })
+    }
 }
 
 /// Names one warehouse. Names are unique only within kind, account and region.

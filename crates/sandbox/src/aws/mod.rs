@@ -3,13 +3,14 @@
 mod caller;
 mod fault;
 mod grant;
+mod rate;
 mod redshift;
 mod serverless;
 mod sigv4;
 mod sts;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
@@ -24,6 +25,8 @@ use crate::seed::{self, Role};
 use crate::world::World;
 use caller::{Caller, Callers};
 use fault::Fault;
+use rate::Buckets;
+pub use rate::RateLimit;
 use sigv4::{Authorization, header, hex};
 
 /// Every action that is answered.
@@ -60,16 +63,7 @@ pub(crate) struct Aws {
     pub(crate) nasty_passwords: bool,
     callers: Callers,
     roles: Arc<Vec<Role>>,
-    buckets: Arc<Mutex<BTreeMap<String, (f64, SystemTime)>>>,
-}
-
-/// A token bucket per account, region and action.
-#[derive(Clone, Copy, Debug)]
-pub struct RateLimit {
-    /// Tokens added per second.
-    pub per_second: f64,
-    /// The most tokens that gather.
-    pub burst: f64,
+    buckets: Buckets,
 }
 
 /// A call whose signature held.
@@ -122,7 +116,7 @@ impl Aws {
             nasty_passwords,
             callers: Callers::new(seed::users()),
             roles: Arc::new(seed::roles()),
-            buckets: Arc::default(),
+            buckets: Buckets::default(),
         }
     }
 
@@ -178,7 +172,10 @@ impl Aws {
     fn perform(&self, asked: &Asked<'_>, auth: &Authorization, caller: &Caller, life: Option<Duration>) -> Result<String, Fault> {
         let action = asked.action.as_str();
         let call = Signed { caller, region: &auth.region, now: self.clock.now(), guid: asked.guid.clone(), action, life };
-        self.take_token(&call)?;
+        let key = format!("{}/{}/{action}", caller.account, call.region);
+        if !self.rate_limit.is_none_or(|limit| self.buckets.take(limit, &key, call.now)) {
+            return Err(throttled());
+        }
         match (auth.service.as_str(), asked.json) {
             ("redshift", false) => redshift::call(self, &call, &asked.form),
             ("sts", false) => sts::call(self, &call, &asked.form),
@@ -209,21 +206,6 @@ impl Aws {
         let (secret, caller) = self.callers.find(&auth.access_key, token.as_deref(), now)?;
         auth.verify(&secret, headers, query, body, now)?;
         Ok((auth, caller))
-    }
-
-    fn take_token(&self, call: &Signed<'_>) -> Result<(), Fault> {
-        let Some(limit) = self.rate_limit else { return Ok(()) };
-        let key = format!("{}/{}/{}", call.caller.account, call.region, call.action);
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        let (tokens, at) = buckets.entry(key).or_insert((limit.burst, call.now));
-        let passed = call.now.duration_since(*at).unwrap_or(Duration::ZERO);
-        *tokens = (*tokens + passed.as_secs_f64() * limit.per_second).min(limit.burst);
-        *at = call.now;
-        if *tokens < 1.0 {
-            return Err(throttled());
-        }
-        *tokens -= 1.0;
-        Ok(())
     }
 }
 
@@ -283,6 +265,11 @@ fn guid() -> String {
 
 fn random_base64<const N: usize>() -> String {
     STANDARD.encode(random::<N>())
+}
+
+/// A secret of 256 random bits, as hexadecimal digits.
+pub(crate) fn random_token() -> String {
+    hex(&random::<32>())
 }
 
 fn random<const N: usize>() -> [u8; N] {
