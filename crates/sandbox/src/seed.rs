@@ -16,6 +16,11 @@ pub const MFA_CODE: &str = "123456";
 /// The external id that the role `Partner` asks for.
 pub const EXTERNAL_ID: &str = "partner-7f3a";
 
+/// The custom domain of production's cluster `analytics` in us-east-1. No resolver knows it.
+pub const CLUSTER_DOMAIN: &str = "analytics.example.test";
+/// The custom domain of production's workgroup `adhoc` in us-east-1. No resolver knows it.
+pub const WORKGROUP_DOMAIN: &str = "adhoc.example.test";
+
 /// An IAM user with one access key.
 #[derive(Clone)]
 pub(crate) struct User {
@@ -116,6 +121,11 @@ pub(crate) fn warehouses() -> Vec<Warehouse> {
 
 fn warehouse(n: usize, kind: WarehouseKind, account: &str, region: &str, name: &str) -> Warehouse {
     let environment = if account == PROD { "prod" } else { "staging" };
+    let domain = match (kind, account, region, name) {
+        (WarehouseKind::Cluster, PROD, "us-east-1", "analytics") => Some(CLUSTER_DOMAIN),
+        (WarehouseKind::Workgroup, PROD, "us-east-1", "adhoc") => Some(WORKGROUP_DOMAIN),
+        _ => None,
+    };
     let user = |name: &str, superuser, password: Option<&str>, groups: &[&str]| {
         let groups = groups.iter().map(|it| (*it).to_owned()).collect();
         (name.to_owned(), DbUser { name: name.to_owned(), superuser, password: password.map(str::to_owned), groups, valid_until: None })
@@ -135,7 +145,7 @@ fn warehouse(n: usize, kind: WarehouseKind, account: &str, region: &str, name: &
         ]),
         admin: "awsuser".to_owned(),
         tags: BTreeMap::from([("env".to_owned(), environment.to_owned())]),
-        custom_domain: None,
+        custom_domain: domain.map(str::to_owned),
     }
 }
 
@@ -152,6 +162,7 @@ fn look() -> Value {
         "redshift:DescribeClusters",
         "redshift:DescribeCustomDomainAssociations",
         "redshift-serverless:List*",
+        "redshift-serverless:GetCustomDomainAssociation",
         "redshift-serverless:GetWorkgroup",
         "redshift-serverless:GetNamespace",
     ];

@@ -1,8 +1,10 @@
 //! The pretend AWS: one endpoint for every service; the signature's scope says which one is meant.
 
 mod caller;
+mod domains;
 mod fault;
 mod grant;
+mod page;
 mod rate;
 mod redshift;
 mod serverless;
@@ -30,7 +32,7 @@ pub use rate::RateLimit;
 use sigv4::{Authorization, header, hex};
 
 /// Every action that is answered.
-pub(crate) const ACTIONS: [&str; 13] = [
+pub(crate) const ACTIONS: [&str; 14] = [
     "AssumeRole",
     "DescribeClusters",
     "DescribeCustomDomainAssociations",
@@ -38,6 +40,7 @@ pub(crate) const ACTIONS: [&str; 13] = [
     "GetClusterCredentials",
     "GetClusterCredentialsWithIAM",
     "GetCredentials",
+    "GetCustomDomainAssociation",
     "GetNamespace",
     "GetSessionToken",
     "GetWorkgroup",
@@ -282,6 +285,24 @@ fn random<const N: usize>() -> [u8; N] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_listed_action_is_answered() {
+        let aws = Aws::new(World::new(seed::warehouses()), SandboxClock::new(), None, false);
+        let now = aws.clock.now();
+        let alice = seed::users().swap_remove(0).access_key();
+        let (_, caller) = aws.callers.find(&alice, None, now).unwrap();
+        for action in ACTIONS {
+            let call = Signed { caller: &caller, region: "us-east-1", now, guid: guid(), action, life: None };
+            let form = BTreeMap::new();
+            let answers = [redshift::call(&aws, &call, &form), sts::call(&aws, &call, &form), serverless::call(&aws, &call, b"{}")];
+            let known = |it: &Result<String, Fault>| {
+                it.as_ref().err().is_none_or(|it| !matches!(it.code.as_str(), "InvalidAction" | "UnknownOperationException"))
+            };
+            assert_eq!(answers.iter().filter(|it| known(it)).count(), 1, "{action}");
+        }
+        assert!(ISSUING.iter().all(|it| ACTIONS.contains(it)));
+    }
 
     #[test]
     fn dates_are_written_as_http_wants() {

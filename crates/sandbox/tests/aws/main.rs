@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may unwrap, and the SDK signs with the real time")]
 
 mod control;
+mod domains;
 mod faults;
 
 use std::time::{Duration, SystemTime};
