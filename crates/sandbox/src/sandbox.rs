@@ -21,7 +21,7 @@ use crate::faults::{Faults, Rule};
 use crate::gate::{Challenge, Gate, GateOptions};
 use crate::http;
 use crate::pki::Pki;
-use crate::seed::{self, EXTERNAL_ID, PROD, User};
+use crate::seed::{self, EXTERNAL_ID, PROD, STAGING, User};
 use crate::world::{WarehouseId, WarehouseKind, World};
 
 /// What to start. Nothing is bound before [`Builder::start`].
@@ -228,7 +228,10 @@ impl Drop for Sandbox {
 
 /// Ready-made profiles; no endpoint is written here, the environment names it.
 fn profiles() -> String {
-    let role = |name: &str| format!("role_arn = arn:aws:iam::{PROD}:role/{name}\nsource_profile = default\nrole_session_name = alice\n");
+    let role_in = |account: &str, name: &str| {
+        format!("role_arn = arn:aws:iam::{account}:role/{name}\nsource_profile = default\nrole_session_name = alice\n")
+    };
+    let role = |name: &str| role_in(PROD, name);
     let mut text = "[default]\nregion = us-east-1\n".to_owned();
     for user in seed::users() {
         let _ = write!(text, "[profile {}]\nregion = us-east-1\n", profile(&user));
@@ -237,6 +240,7 @@ fn profiles() -> String {
     let _ = write!(text, "[profile partner]\nregion = us-east-1\n{}external_id = {EXTERNAL_ID}\n", role("Partner"));
     let serial = format!("mfa_serial = arn:aws:iam::{PROD}:mfa/alice\nduration_seconds = 3600\n");
     let _ = write!(text, "[profile mfa]\nregion = us-east-1\n{}{serial}", role("Guarded"));
+    let _ = write!(text, "[profile staging-reader]\nregion = us-east-1\n{}", role_in(STAGING, "StagingReader"));
     text
 }
 

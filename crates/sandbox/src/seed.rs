@@ -88,18 +88,20 @@ pub(crate) fn users() -> Vec<User> {
 
 pub(crate) fn roles() -> Vec<Role> {
     let trust = |condition: Value| {
-        let mut statement =
-            json!({ "Effect": "Allow", "Principal": { "AWS": format!("arn:aws:iam::{PROD}:user/alice") }, "Action": "sts:AssumeRole" });
+        let alice = format!("arn:aws:iam::{PROD}:user/alice");
+        let mut statement = json!({ "Effect": "Allow", "Principal": { "AWS": alice }, "Action": ["sts:AssumeRole", "sts:TagSession"] });
         if !condition.is_null() {
             statement["Condition"] = condition;
         }
         policy(&json!([statement]))
     };
-    let role = |name, trust| Role { account: PROD, name, trust, policies: vec![policy(&by_session_name(name))] };
+    let role = |account, name, trust| Role { account, name, trust, policies: vec![policy(&by_session_name(name))] };
     vec![
-        role("DataEngineer", trust(Value::Null)),
-        role("Partner", trust(json!({ "StringEquals": { "sts:ExternalId": EXTERNAL_ID } }))),
-        role("Guarded", trust(json!({ "Bool": { "aws:MultiFactorAuthPresent": "true" } }))),
+        role(PROD, "DataEngineer", trust(Value::Null)),
+        role(PROD, "Partner", trust(json!({ "StringEquals": { "sts:ExternalId": EXTERNAL_ID } }))),
+        role(PROD, "Guarded", trust(json!({ "Bool": { "aws:MultiFactorAuthPresent": "true" } }))),
+        // Another account's, for production's alice.
+        role(STAGING, "StagingReader", trust(Value::Null)),
     ]
 }
 
@@ -175,7 +177,7 @@ fn alice() -> Value {
         allow(&["redshift:GetClusterCredentials", "redshift:CreateClusterUser"], &[own, "arn:aws:redshift:*:*:dbname:*/*"]),
         allow(&["redshift:GetClusterCredentialsWithIAM"], &["arn:aws:redshift:*:*:dbname:*/*"]),
         allow(&["redshift:JoinGroup"], &["arn:aws:redshift:*:*:dbgroup:*/analysts"]),
-        allow(&["redshift-serverless:GetCredentials", "sts:AssumeRole"], &["*"]),
+        allow(&["redshift-serverless:GetCredentials", "sts:AssumeRole", "sts:TagSession"], &["*"]),
         look()
     ])
 }

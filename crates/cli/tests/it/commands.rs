@@ -25,6 +25,11 @@ fn every_issuing_api_is_reached() {
         .run()
         .success()
         .out("IAMA:alice");
+    Test::new()
+        .args(["creds", "staging/analytics", "--profile", "staging-reader", "--db-user", "{session_name}"])
+        .run()
+        .success()
+        .out("IAM:alice");
 }
 
 #[test]
@@ -54,6 +59,7 @@ fn whoami_names_the_caller_and_the_role_that_a_profile_assumes() {
     Test::new().args(["whoami"]).run().success().out("arn:aws:iam::111122223333:user/alice");
     Test::new().args(["whoami", "--profile", "engineer"]).run().success().out("assumed-role/DataEngineer/alice");
     Test::new().args(["whoami", "--profile", "partner"]).run().success().out("assumed-role/Partner/alice");
+    Test::new().args(["whoami", "--profile", "staging-reader"]).run().success().out("444455556666:assumed-role/StagingReader/alice");
     assert_eq!(Test::of("etl").args(["whoami", "--json"]).run().success().json()["account"], "111122223333");
 }
 
