@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use shiftkey::{Mapping, dsn::Format};
-use shiftkey_sandbox::{engine::Engine, gate::Challenge};
+use shiftkey_sandbox::{RateLimit, engine::Engine, faults::Rule, gate::Challenge};
 
 /// Passwordless access to Amazon Redshift.
 ///
@@ -27,6 +27,18 @@ Examples:
   shiftkey targets --discover
   shiftkey connect prod/analytics
   shiftkey url cluster:analytics@us-east-1 --db-user alice";
+
+const SANDBOX_EXAMPLES: &str = "\
+Examples:
+  shiftkey sandbox
+  shiftkey sandbox -- shiftkey connect prod/analytics
+  shiftkey sandbox --caller intern -- shiftkey creds prod/analytics
+  shiftkey sandbox --fault '*:throttle@0.5' --rate-limit 2/s -- ./test.sh
+
+From another shell, after pasting the variables that it printed:
+  curl -s --oauth2-bearer \"$SHIFTKEY_SANDBOX_TOKEN\" \"$SHIFTKEY_SANDBOX_URL/calls\"
+  curl -s --oauth2-bearer \"$SHIFTKEY_SANDBOX_TOKEN\" \"$SHIFTKEY_SANDBOX_URL/clock\" -d '{\"advance\":\"1h\"}'
+  curl -s --oauth2-bearer \"$SHIFTKEY_SANDBOX_TOKEN\" \"$SHIFTKEY_SANDBOX_URL/faults\" -d '{\"rule\":\"*:503@1..3\"}'";
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct GlobalOptions {
@@ -116,8 +128,11 @@ pub(crate) enum Command {
     ///
     /// Prints the variables to export and runs until Ctrl-C; with a command, runs that inside and returns its status. Counts
     /// the AWS calls that were made.
-    #[command(after_help = "Examples:\n  shiftkey sandbox\n  shiftkey sandbox -- shiftkey connect prod/analytics\n  \
-        shiftkey sandbox --caller intern -- shiftkey creds prod/analytics")]
+    ///
+    /// A fault rule is written ACTION:FAULT[@WHEN]. FAULT is throttle, deny, hang, drop, truncate, garbage, a status such as 503,
+    /// delay=DURATION or expire-early=DURATION; WHEN is a call's number (3), a range (1..4) or a probability (0.5). Rules, the
+    /// clock and the warehouses can also be changed while it runs, over HTTP.
+    #[command(after_help = SANDBOX_EXAMPLES)]
     Sandbox(SandboxArgs),
     /// List the configured targets, or those that AWS knows
     #[command(after_help = "Examples:\n  shiftkey targets\n  shiftkey targets --discover --region eu-west-1")]
@@ -256,6 +271,12 @@ pub(crate) struct SandboxArgs {
     /// How clients prove their password: cleartext, digest, md5, scram
     #[arg(long, default_value_t)]
     pub(crate) challenge: Challenge,
+    /// Make AWS calls go wrong, for example GetClusterCredentials:throttle@0.5; may be given several times
+    #[arg(long, value_name = "RULE")]
+    pub(crate) fault: Vec<Rule>,
+    /// Throttle calls per account, region and action: N/s, or N/s,burst=B (5 unless given)
+    #[arg(long, value_name = "RATE")]
+    pub(crate) rate_limit: Option<RateLimit>,
     /// Port of the pretend AWS; 0 takes a free one
     #[arg(long, default_value_t = 0)]
     pub(crate) port: u16,

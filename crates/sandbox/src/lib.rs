@@ -4,8 +4,11 @@
 mod aws;
 pub mod calls;
 pub mod clock;
+mod control;
 pub mod engine;
+pub mod faults;
 pub mod gate;
+mod http;
 pub mod iam;
 pub mod pki;
 mod sandbox;

@@ -8,8 +8,10 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
+use crate::seed::{CLUSTER_DOMAIN, WORKGROUP_DOMAIN};
+
 /// The names that the warehouses' certificate is good for.
-pub const NAMES: [&str; 4] = ["localhost", "*.sandbox.localhost", "127.0.0.1", "::1"];
+pub const NAMES: [&str; 6] = ["localhost", "*.sandbox.localhost", "127.0.0.1", "::1", CLUSTER_DOMAIN, WORKGROUP_DOMAIN];
 
 /// What a run's TLS needs.
 #[derive(Clone)]

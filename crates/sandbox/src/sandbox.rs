@@ -1,10 +1,10 @@
 //! Starting and stopping the sandbox, and the environment that points a client at it.
 
 use std::fmt::Write as _;
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -12,14 +12,17 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::aws::{Aws, RateLimit};
+use crate::aws::{Aws, RateLimit, random_token};
 use crate::calls::Calls;
 use crate::clock::SandboxClock;
+use crate::control::{self, Control};
 use crate::engine::Engine;
+use crate::faults::{Faults, Rule};
 use crate::gate::{Challenge, Gate, GateOptions};
+use crate::http;
 use crate::pki::Pki;
-use crate::seed::{self, EXTERNAL_ID, PROD, User};
-use crate::world::{WarehouseKind, World};
+use crate::seed::{self, EXTERNAL_ID, PROD, STAGING, User};
+use crate::world::{WarehouseId, WarehouseKind, World};
 
 /// What to start. Nothing is bound before [`Builder::start`].
 #[derive(Debug, Default)]
@@ -30,6 +33,7 @@ pub struct Builder {
     nasty_passwords: bool,
     engine: Engine,
     challenge: Challenge,
+    faults: Vec<Rule>,
 }
 
 impl Builder {
@@ -54,6 +58,12 @@ impl Builder {
     /// Throttles calls per account, region and action. Off by default.
     pub fn rate_limit(mut self, limit: RateLimit) -> Self {
         self.rate_limit = Some(limit);
+        self
+    }
+
+    /// Puts a fault rule in force from the start; may be given several times.
+    pub fn fault(mut self, rule: Rule) -> Self {
+        self.faults.push(rule);
         self
     }
 
@@ -82,14 +92,19 @@ impl Builder {
         let options = GateOptions { engine: self.engine, challenge: self.challenge, ..GateOptions::default() };
         let gate = Gate::start(&world, &self.clock, &pki, &options).await?;
         let aws = Aws::new(world.clone(), self.clock.clone(), self.rate_limit, self.nasty_passwords);
-        let calls = aws.calls.clone();
+        for rule in self.faults {
+            aws.faults.add(rule);
+        }
+        let control =
+            Control { token: random_token().into(), calls: aws.calls.clone(), clock: self.clock, faults: aws.faults.clone(), gate, world };
         write_private(&directory.path().join("config"), &profiles())?;
         write_private(&directory.path().join("credentials"), &keys())?;
-        write_private(&directory.path().join("config.toml"), &targets(&world, address))?;
+        write_private(&directory.path().join("config.toml"), &targets(&control.world, address))?;
         write_private(&directory.path().join("ca.pem"), pki.ca_pem())?;
+        DirBuilder::new().mode(0o700).create(directory.path().join("cache"))?;
         let stop = CancellationToken::new();
-        let server = tokio::spawn(aws.serve(listener, stop.clone()));
-        Ok(Sandbox { address, directory, world, calls, clock: self.clock, pki, gate: Some(gate), stop, server })
+        let server = tokio::spawn(http::serve(aws, control.clone(), listener, stop.clone()));
+        Ok(Sandbox { address, directory, control, pki, stop, server })
     }
 }
 
@@ -98,11 +113,8 @@ impl Builder {
 pub struct Sandbox {
     address: SocketAddr,
     directory: TempDir,
-    world: World,
-    calls: Calls,
-    clock: SandboxClock,
+    control: Control,
     pki: Pki,
-    gate: Option<Gate>,
     stop: CancellationToken,
     server: JoinHandle<()>,
 }
@@ -116,6 +128,16 @@ impl Sandbox {
     /// `http://127.0.0.1:PORT`, for `AWS_ENDPOINT_URL`.
     pub fn endpoint_url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Where this run is driven over HTTP: `http://127.0.0.1:PORT/sandbox`. `docs/sandbox.md` says what it answers.
+    pub fn control_url(&self) -> String {
+        format!("{}{}", self.endpoint_url(), control::PREFIX)
+    }
+
+    /// What a request to [`Sandbox::control_url`] must send as its bearer token.
+    pub fn control_token(&self) -> &str {
+        &self.control.token
     }
 
     /// The certificate authority that the warehouses' certificate is by, as PEM.
@@ -149,6 +171,10 @@ impl Sandbox {
             ("AWS_SHARED_CREDENTIALS_FILE", file("credentials")),
             ("SHIFTKEY_CONFIG", file("config.toml")),
             ("SHIFTKEY_CA_FILE", file("ca.pem")),
+            // Credentials of a pretend AWS must not end up among a real user's.
+            ("SHIFTKEY_CACHE_DIR", file("cache")),
+            ("SHIFTKEY_SANDBOX_TOKEN", self.control_token().to_owned()),
+            ("SHIFTKEY_SANDBOX_URL", self.control_url()),
             ("PGSSLROOTCERT", file("ca.pem")),
             ("PGSSLMODE", "verify-full".to_owned()),
         ];
@@ -157,25 +183,37 @@ impl Sandbox {
 
     /// The clock.
     pub fn clock(&self) -> &SandboxClock {
-        &self.clock
+        &self.control.clock
     }
 
     /// Warehouses, grants and connection logs.
     pub fn world(&self) -> &World {
-        &self.world
+        &self.control.world
     }
 
     /// What was called.
     pub fn calls(&self) -> &Calls {
-        &self.calls
+        &self.control.calls
+    }
+
+    /// What goes wrong.
+    pub fn faults(&self) -> &Faults {
+        &self.control.faults
+    }
+
+    /// Moves a warehouse to another port, which it gives; the old one stops answering and its sessions are cut. AWS's answers
+    /// tell the new one from now on.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such warehouse.
+    pub async fn move_endpoint(&self, id: &WarehouseId) -> io::Result<u16> {
+        self.control.gate.move_endpoint(id).await
     }
 
     /// Ends the servers and waits for them.
     pub async fn stop(mut self) {
         self.stop.cancel();
-        if let Some(gate) = self.gate.take() {
-            gate.stop().await;
-        }
+        self.control.gate.clone().stop().await;
         if let Err(error) = (&mut self.server).await {
             tracing::warn!(%error, "the pretend AWS did not end well");
         }
@@ -190,7 +228,10 @@ impl Drop for Sandbox {
 
 /// Ready-made profiles; no endpoint is written here, the environment names it.
 fn profiles() -> String {
-    let role = |name: &str| format!("role_arn = arn:aws:iam::{PROD}:role/{name}\nsource_profile = default\nrole_session_name = alice\n");
+    let role_in = |account: &str, name: &str| {
+        format!("role_arn = arn:aws:iam::{account}:role/{name}\nsource_profile = default\nrole_session_name = alice\n")
+    };
+    let role = |name: &str| role_in(PROD, name);
     let mut text = "[default]\nregion = us-east-1\n".to_owned();
     for user in seed::users() {
         let _ = write!(text, "[profile {}]\nregion = us-east-1\n", profile(&user));
@@ -199,6 +240,7 @@ fn profiles() -> String {
     let _ = write!(text, "[profile partner]\nregion = us-east-1\n{}external_id = {EXTERNAL_ID}\n", role("Partner"));
     let serial = format!("mfa_serial = arn:aws:iam::{PROD}:mfa/alice\nduration_seconds = 3600\n");
     let _ = write!(text, "[profile mfa]\nregion = us-east-1\n{}{serial}", role("Guarded"));
+    let _ = write!(text, "[profile staging-reader]\nregion = us-east-1\n{}", role_in(STAGING, "StagingReader"));
     text
 }
 

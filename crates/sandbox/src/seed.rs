@@ -16,6 +16,11 @@ pub const MFA_CODE: &str = "123456";
 /// The external id that the role `Partner` asks for.
 pub const EXTERNAL_ID: &str = "partner-7f3a";
 
+/// The custom domain of production's cluster `analytics` in us-east-1. No resolver knows it.
+pub const CLUSTER_DOMAIN: &str = "analytics.example.test";
+/// The custom domain of production's workgroup `adhoc` in us-east-1. No resolver knows it.
+pub const WORKGROUP_DOMAIN: &str = "adhoc.example.test";
+
 /// An IAM user with one access key.
 #[derive(Clone)]
 pub(crate) struct User {
@@ -83,18 +88,20 @@ pub(crate) fn users() -> Vec<User> {
 
 pub(crate) fn roles() -> Vec<Role> {
     let trust = |condition: Value| {
-        let mut statement =
-            json!({ "Effect": "Allow", "Principal": { "AWS": format!("arn:aws:iam::{PROD}:user/alice") }, "Action": "sts:AssumeRole" });
+        let alice = format!("arn:aws:iam::{PROD}:user/alice");
+        let mut statement = json!({ "Effect": "Allow", "Principal": { "AWS": alice }, "Action": ["sts:AssumeRole", "sts:TagSession"] });
         if !condition.is_null() {
             statement["Condition"] = condition;
         }
         policy(&json!([statement]))
     };
-    let role = |name, trust| Role { account: PROD, name, trust, policies: vec![policy(&by_session_name(name))] };
+    let role = |account, name, trust| Role { account, name, trust, policies: vec![policy(&by_session_name(name))] };
     vec![
-        role("DataEngineer", trust(Value::Null)),
-        role("Partner", trust(json!({ "StringEquals": { "sts:ExternalId": EXTERNAL_ID } }))),
-        role("Guarded", trust(json!({ "Bool": { "aws:MultiFactorAuthPresent": "true" } }))),
+        role(PROD, "DataEngineer", trust(Value::Null)),
+        role(PROD, "Partner", trust(json!({ "StringEquals": { "sts:ExternalId": EXTERNAL_ID } }))),
+        role(PROD, "Guarded", trust(json!({ "Bool": { "aws:MultiFactorAuthPresent": "true" } }))),
+        // Another account's, for production's alice.
+        role(STAGING, "StagingReader", trust(Value::Null)),
     ]
 }
 
@@ -116,6 +123,11 @@ pub(crate) fn warehouses() -> Vec<Warehouse> {
 
 fn warehouse(n: usize, kind: WarehouseKind, account: &str, region: &str, name: &str) -> Warehouse {
     let environment = if account == PROD { "prod" } else { "staging" };
+    let domain = match (kind, account, region, name) {
+        (WarehouseKind::Cluster, PROD, "us-east-1", "analytics") => Some(CLUSTER_DOMAIN),
+        (WarehouseKind::Workgroup, PROD, "us-east-1", "adhoc") => Some(WORKGROUP_DOMAIN),
+        _ => None,
+    };
     let user = |name: &str, superuser, password: Option<&str>, groups: &[&str]| {
         let groups = groups.iter().map(|it| (*it).to_owned()).collect();
         (name.to_owned(), DbUser { name: name.to_owned(), superuser, password: password.map(str::to_owned), groups, valid_until: None })
@@ -135,7 +147,7 @@ fn warehouse(n: usize, kind: WarehouseKind, account: &str, region: &str, name: &
         ]),
         admin: "awsuser".to_owned(),
         tags: BTreeMap::from([("env".to_owned(), environment.to_owned())]),
-        custom_domain: None,
+        custom_domain: domain.map(str::to_owned),
     }
 }
 
@@ -152,6 +164,7 @@ fn look() -> Value {
         "redshift:DescribeClusters",
         "redshift:DescribeCustomDomainAssociations",
         "redshift-serverless:List*",
+        "redshift-serverless:GetCustomDomainAssociation",
         "redshift-serverless:GetWorkgroup",
         "redshift-serverless:GetNamespace",
     ];
@@ -164,7 +177,7 @@ fn alice() -> Value {
         allow(&["redshift:GetClusterCredentials", "redshift:CreateClusterUser"], &[own, "arn:aws:redshift:*:*:dbname:*/*"]),
         allow(&["redshift:GetClusterCredentialsWithIAM"], &["arn:aws:redshift:*:*:dbname:*/*"]),
         allow(&["redshift:JoinGroup"], &["arn:aws:redshift:*:*:dbgroup:*/analysts"]),
-        allow(&["redshift-serverless:GetCredentials", "sts:AssumeRole"], &["*"]),
+        allow(&["redshift-serverless:GetCredentials", "sts:AssumeRole", "sts:TagSession"], &["*"]),
         look()
     ])
 }

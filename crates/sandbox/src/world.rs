@@ -6,13 +6,25 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use serde::Deserialize;
+
 /// Provisioned or serverless.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[serde(rename_all = "lowercase")]
 pub enum WarehouseKind {
     /// A provisioned cluster.
     Cluster,
     /// A Redshift Serverless workgroup.
     Workgroup,
+}
+
+impl fmt::Display for WarehouseKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cluster => "cluster",
+            Self::Workgroup => "workgroup",
+        })
+    }
 }
 
 /// Names one warehouse. Names are unique only within kind, account and region.
@@ -180,6 +192,12 @@ impl World {
     /// Records an issued credential. Earlier ones stay valid.
     pub fn add_grant(&self, id: &WarehouseId, grant: Grant) {
         self.lock().grants.entry(id.clone()).or_default().push(grant);
+    }
+
+    /// Forgets every credential issued for this warehouse, as if their passwords had been changed, and says how many there
+    /// were. Open sessions stay.
+    pub fn revoke_grants(&self, id: &WarehouseId) -> usize {
+        self.lock().grants.remove(id).map_or(0, |it| it.len())
     }
 
     /// A database user, if the catalog has it.

@@ -32,7 +32,13 @@ pub(crate) async fn sandbox(args: SandboxArgs, printer: &Printer) -> Result<Exit
 }
 
 async fn start(args: &SandboxArgs) -> Result<Sandbox, Error> {
-    let builder = Sandbox::builder().engine(args.engine.clone()).challenge(args.challenge).aws_port(args.port);
+    let mut builder = Sandbox::builder().engine(args.engine.clone()).challenge(args.challenge).aws_port(args.port);
+    for rule in &args.fault {
+        builder = builder.fault(rule.clone());
+    }
+    if let Some(limit) = args.rate_limit {
+        builder = builder.rate_limit(limit);
+    }
     builder.start().await.map_err(|error| {
         let message = format!("the sandbox could not be started: {error}");
         match error.kind() {

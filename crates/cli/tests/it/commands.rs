@@ -25,6 +25,11 @@ fn every_issuing_api_is_reached() {
         .run()
         .success()
         .out("IAMA:alice");
+    Test::new()
+        .args(["creds", "staging/analytics", "--profile", "staging-reader", "--db-user", "{session_name}"])
+        .run()
+        .success()
+        .out("IAM:alice");
 }
 
 #[test]
@@ -54,6 +59,7 @@ fn whoami_names_the_caller_and_the_role_that_a_profile_assumes() {
     Test::new().args(["whoami"]).run().success().out("arn:aws:iam::111122223333:user/alice");
     Test::new().args(["whoami", "--profile", "engineer"]).run().success().out("assumed-role/DataEngineer/alice");
     Test::new().args(["whoami", "--profile", "partner"]).run().success().out("assumed-role/Partner/alice");
+    Test::new().args(["whoami", "--profile", "staging-reader"]).run().success().out("444455556666:assumed-role/StagingReader/alice");
     assert_eq!(Test::of("etl").args(["whoami", "--json"]).run().success().json()["account"], "111122223333");
 }
 
@@ -110,6 +116,29 @@ fn the_sandbox_runs_a_command_inside_and_counts_calls() {
         .run()
         .status(3);
     ran.out("IAM:alice").err("GetClusterCredentials");
+}
+
+#[test]
+fn the_sandbox_plays_bad_times() {
+    let sandbox = |options: &[&str], script: &str| {
+        let shiftkey = env!("CARGO_BIN_EXE_shiftkey");
+        let args = [&["sandbox", "--engine", "embedded"], options, &["--", "sh", "-c", script, "sh", shiftkey]].concat();
+        Test::bare().args(args).run()
+    };
+    let twice = "\"$1\" whoami -q >/dev/null && \"$1\" whoami";
+    sandbox(&["--fault", "GetCallerIdentity:deny@2"], twice).status(4).err("service control policy").err("AccessDenied");
+    sandbox(&["--fault", "*:deny@2", "--fault", "GetCallerIdentity:deny@1"], twice).status(4);
+    sandbox(&["--rate-limit", "0.001/s,burst=1"], twice).status(5).err("Rate exceeded");
+    sandbox(&["--fault", "*:hangs"], "").status(2).err("there is no fault 'hangs'; there are throttle");
+    sandbox(&["--rate-limit", "2"], "").status(2).err("no rate such as 2/s");
+    sandbox(&[], "test -n \"$SHIFTKEY_SANDBOX_TOKEN\" && echo $SHIFTKEY_SANDBOX_URL").success().out("/sandbox");
+}
+
+#[test]
+fn the_sandbox_has_a_private_cache_of_its_own() {
+    let script = "stat -c %a \"$SHIFTKEY_CACHE_DIR\"; test \"$SHIFTKEY_CACHE_DIR\" != /real || echo mixed";
+    let ran = Test::bare().env("SHIFTKEY_CACHE_DIR", "/real").args(["sandbox", "--engine", "embedded", "--", "sh", "-c", script]).run();
+    assert_eq!(ran.success().stdout, "700\n");
 }
 
 #[test]

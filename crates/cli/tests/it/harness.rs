@@ -52,7 +52,7 @@ impl Test {
         Self { dir, command }
     }
 
-    /// Alice in the sandbox.
+    /// Alice in the sandbox, with a cache of her own.
     pub(crate) fn new() -> Self {
         Self::of("alice")
     }
@@ -61,6 +61,8 @@ impl Test {
     pub(crate) fn of(caller: &str) -> Self {
         let mut test = Self::bare();
         test.command.envs(sandbox().environment_for(caller).unwrap());
+        // The sandbox's directory is shared by all tests, which would make one test's calls depend on another's.
+        test.command.env("SHIFTKEY_CACHE_DIR", test.dir.path().join("cache"));
         test
     }
 

@@ -20,6 +20,10 @@ pub(super) struct Caller {
     pub(super) role: Option<String>,
     pub(super) mfa: Option<bool>,
     pub(super) policies: Vec<Value>,
+    /// Bounds what the policies allow.
+    pub(super) session_policy: Option<Value>,
+    /// Session tags, as `aws:PrincipalTag/KEY`.
+    pub(super) tags: BTreeMap<String, String>,
 }
 
 /// A temporary session.
@@ -75,6 +79,8 @@ impl Caller {
             role: None,
             mfa: None,
             policies: user.policies.clone(),
+            session_policy: None,
+            tags: BTreeMap::new(),
         }
     }
 
@@ -87,6 +93,8 @@ impl Caller {
             role: Some(role.name.to_owned()),
             mfa: Some(mfa),
             policies: role.policies.clone(),
+            session_policy: None,
+            tags: BTreeMap::new(),
         }
     }
 
@@ -112,16 +120,22 @@ impl Caller {
             ("aws:requestedregion", Some(region)),
         ];
         let all = own.iter().chain(request);
-        all.filter_map(|(key, value)| Some((key.to_ascii_lowercase(), vec![(*value)?.to_owned()]))).collect()
+        let tags = self.tags.iter().map(|(key, value)| (format!("aws:principaltag/{}", key.to_ascii_lowercase()), vec![value.clone()]));
+        all.filter_map(|(key, value)| Some((key.to_ascii_lowercase(), vec![(*value)?.to_owned()]))).chain(tags).collect()
     }
 
     /// Refuses with AWS's words unless the identity's policies allow the action on the resource.
     pub(super) fn authorize(&self, action: &str, resource: &str, context: &Context) -> Result<(), Fault> {
-        let tail = match decide(&self.policies, action, resource, context) {
-            Decision::Allowed => return Ok(()),
-            Decision::ExplicitlyDenied => "with an explicit deny in an identity-based policy".to_owned(),
-            Decision::ImplicitlyDenied => format!("because no identity-based policy allows the {action} action"),
+        let verdict = |policies: &[Value], kind: &str| match decide(policies, action, resource, context) {
+            Decision::Allowed => None,
+            Decision::ExplicitlyDenied => Some(format!("with an explicit deny in {kind}")),
+            Decision::ImplicitlyDenied => {
+                Some(format!("because no {} allows the {action} action", kind.split_once(' ').map_or(kind, |it| it.1)))
+            }
         };
+        let bound = self.session_policy.as_ref().map(std::slice::from_ref);
+        let refusal = verdict(&self.policies, "an identity-based policy").or_else(|| verdict(bound?, "a session policy"));
+        let Some(tail) = refusal else { return Ok(()) };
         let message = format!("User: {} is not authorized to perform: {action} on resource: {resource} {tail}", self.arn);
         Err(Fault::new(403, "AccessDenied", &message))
     }

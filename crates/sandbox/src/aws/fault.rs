@@ -23,9 +23,9 @@ impl Fault {
         StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
-    /// JSON services answer every client error with 400.
+    /// JSON services answer with 400 what query services answer with 403 and 404.
     pub(super) fn status_json(&self) -> StatusCode {
-        if self.status < 500 { StatusCode::BAD_REQUEST } else { self.status() }
+        if matches!(self.status, 403 | 404) { StatusCode::BAD_REQUEST } else { self.status() }
     }
 
     /// The query protocol's `ErrorResponse`.
@@ -44,6 +44,7 @@ impl Fault {
         let code = match self.code.as_str() {
             "AccessDenied" => "AccessDeniedException",
             "ExpiredToken" => "ExpiredTokenException",
+            "InternalFailure" => "InternalServerException",
             "InvalidClientTokenId" => "UnrecognizedClientException",
             "InvalidParameterValue" => "ValidationException",
             "MissingAuthenticationToken" => "MissingAuthenticationTokenException",

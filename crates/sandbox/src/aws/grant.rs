@@ -16,7 +16,7 @@ pub(super) struct Wanted {
     pub(super) duration: Duration,
 }
 
-/// Issues one and lets the gate know it.
+/// Issues one and lets the gate know it. What is given back says what AWS says; the gate may have been told of an earlier end.
 pub(super) fn issue(aws: &Aws, call: &Signed<'_>, id: &WarehouseId, wanted: Wanted) -> Grant {
     let grant = Grant {
         login_user: wanted.login_user,
@@ -30,7 +30,10 @@ pub(super) fn issue(aws: &Aws, call: &Signed<'_>, id: &WarehouseId, wanted: Want
         guid: call.guid.clone(),
         caller_arn: call.caller.arn.clone(),
     };
-    aws.world.add_grant(id, grant.clone());
+    // `expires_at` is the last instant that is good, so a life of nothing ends before it begins.
+    let end = call.life.and_then(|life| call.now.checked_add(life)?.checked_sub(Duration::from_nanos(1)));
+    let expires_at = end.map_or(grant.expires_at, |end| end.min(grant.expires_at));
+    aws.world.add_grant(id, Grant { expires_at, ..grant.clone() });
     grant
 }
 

@@ -1,40 +1,59 @@
-//! The pretend AWS: one loopback endpoint for every service; the signature's scope says which one is meant.
+//! The pretend AWS: one endpoint for every service; the signature's scope says which one is meant.
 
 mod caller;
+mod domains;
 mod fault;
 mod grant;
+mod page;
+mod rate;
 mod redshift;
 mod serverless;
 mod sigv4;
 mod sts;
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper::{HeaderMap, Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
+use hyper::{HeaderMap, Response, StatusCode};
 
 use crate::calls::{Call, Calls};
 use crate::clock::SandboxClock;
+use crate::faults::{Effect, Faults, Strike};
 use crate::seed::{self, Role};
 use crate::world::World;
 use caller::{Caller, Callers};
 use fault::Fault;
+use rate::Buckets;
+pub use rate::RateLimit;
 use sigv4::{Authorization, header, hex};
 
-/// The largest request body, in bytes: AWS's query services take about this much.
-const BODY_LIMIT: usize = 64 * 1024;
+/// Every action that is answered.
+pub(crate) const ACTIONS: [&str; 14] = [
+    "AssumeRole",
+    "DescribeClusters",
+    "DescribeCustomDomainAssociations",
+    "GetCallerIdentity",
+    "GetClusterCredentials",
+    "GetClusterCredentialsWithIAM",
+    "GetCredentials",
+    "GetCustomDomainAssociation",
+    "GetNamespace",
+    "GetSessionToken",
+    "GetWorkgroup",
+    "ListCustomDomainAssociations",
+    "ListNamespaces",
+    "ListWorkgroups",
+];
+
+/// Those that issue database credentials.
+pub(crate) const ISSUING: [&str; 3] = ["GetClusterCredentials", "GetClusterCredentialsWithIAM", "GetCredentials"];
+
+/// What a proxy that wants a guest to sign in answers to everything.
+const PORTAL: &str = "<!doctype html><title>Guest network</title><p>Please sign in to use this network.";
 
 /// What every call acts on.
 #[derive(Clone)]
@@ -42,20 +61,12 @@ pub(crate) struct Aws {
     pub(crate) world: World,
     pub(crate) clock: SandboxClock,
     pub(crate) calls: Calls,
+    pub(crate) faults: Faults,
     pub(crate) rate_limit: Option<RateLimit>,
     pub(crate) nasty_passwords: bool,
     callers: Callers,
     roles: Arc<Vec<Role>>,
-    buckets: Arc<Mutex<BTreeMap<String, (f64, SystemTime)>>>,
-}
-
-/// A token bucket per account, region and action.
-#[derive(Clone, Copy, Debug)]
-pub struct RateLimit {
-    /// Tokens added per second.
-    pub per_second: f64,
-    /// The most tokens that gather.
-    pub burst: f64,
+    buckets: Buckets,
 }
 
 /// A call whose signature held.
@@ -65,6 +76,36 @@ struct Signed<'a> {
     now: SystemTime,
     guid: String,
     action: &'a str,
+    /// How long an issued credential really lives, where that is less than is said.
+    life: Option<Duration>,
+}
+
+/// What becomes of a request, after `delay`.
+pub(crate) struct Reply {
+    pub(crate) delay: Duration,
+    pub(crate) delivery: Delivery,
+}
+
+/// How much of an answer reaches the client.
+pub(crate) enum Delivery {
+    /// Nothing; the connection is closed.
+    Dropped,
+    /// Half of the body; then the connection is closed.
+    Half(Response<Bytes>),
+    /// Nothing; the connection stays open.
+    Never,
+    /// All of it.
+    Whole(Response<Bytes>),
+}
+
+/// A request as far as it can be told before anything is known of its caller.
+struct Asked<'a> {
+    action: String,
+    /// The JSON protocol, and not the query protocol.
+    json: bool,
+    form: BTreeMap<String, String>,
+    body: &'a [u8],
+    guid: String,
 }
 
 impl Aws {
@@ -73,87 +114,92 @@ impl Aws {
             world,
             clock,
             calls: Calls::default(),
+            faults: Faults::default(),
             rate_limit,
             nasty_passwords,
             callers: Callers::new(seed::users()),
             roles: Arc::new(seed::roles()),
-            buckets: Arc::default(),
+            buckets: Buckets::default(),
         }
     }
 
-    /// Serves until `stop`; open connections end with it.
-    pub(crate) async fn serve(self, listener: TcpListener, stop: CancellationToken) {
-        let mut connections = JoinSet::new();
-        loop {
-            let stream = tokio::select! {
-                () = stop.cancelled() => return,
-                Some(_) = connections.join_next() => continue,
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => stream,
-                    Err(error) => { tracing::warn!(%error, "accept failed"); continue }
-                },
-            };
-            let aws = self.clone();
-            connections.spawn(async move {
-                let service = service_fn(move |request| {
-                    let aws = aws.clone();
-                    async move { Ok::<_, Infallible>(aws.respond(request).await) }
-                });
-                let served = hyper::server::conn::http1::Builder::new()
-                    .max_buf_size(64 * 1024)
-                    .serve_connection(TokioIo::new(stream), service)
-                    .await;
-                if let Err(error) = served {
-                    tracing::debug!(%error, "connection ended");
-                }
-            });
-        }
-    }
-
-    async fn respond(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let (parts, body) = request.into_parts();
-        let Ok(body) = Limited::new(body, BODY_LIMIT).collect().await else {
-            return self.answer(StatusCode::PAYLOAD_TOO_LARGE, "text/plain", "request body too large".to_owned(), &guid());
-        };
-        if parts.method != Method::POST || parts.uri.path() != "/" {
-            return self.answer(StatusCode::NOT_FOUND, "text/plain", "the sandbox answers POST / only".to_owned(), &guid());
-        }
-        self.call(&parts.headers, parts.uri.query().unwrap_or_default(), &body.to_bytes())
-    }
-
-    fn call(&self, headers: &HeaderMap, query: &str, body: &[u8]) -> Response<Full<Bytes>> {
-        let guid = guid();
+    /// Answers `POST /`. The call is counted and has its effects here; only its delivery is left.
+    pub(crate) fn call(&self, headers: &HeaderMap, query: &str, body: &[u8]) -> Reply {
         let target = header(headers, "x-amz-target");
         let form: BTreeMap<String, String> = form_urlencoded::parse(body).into_owned().collect();
         let action = match &target {
             Some(target) => target.rsplit('.').next().unwrap_or_default().to_owned(),
             None => form.get("Action").cloned().unwrap_or_default(),
         };
+        let asked = Asked { action, json: target.is_some(), form, body, guid: guid() };
+        let strike = self.faults.strike(&asked.action);
         let authenticated = self.authenticate(headers, query, body);
         let caller_arn = authenticated.as_ref().map(|(_, caller)| caller.arn.clone()).unwrap_or_default();
+        let (outcome, delivery) = self.deliver(&asked, authenticated, &strike);
+        self.calls.record(Call { action: asked.action, caller_arn, outcome });
+        Reply { delay: strike.delay, delivery }
+    }
+
+    /// The call's outcome as it is counted, and what is sent.
+    fn deliver(&self, asked: &Asked<'_>, authenticated: Result<(Authorization, Caller), Fault>, strike: &Strike) -> (String, Delivery) {
         let service = authenticated.as_ref().map(|(auth, _)| auth.service.clone()).unwrap_or_default();
-        let result = authenticated.and_then(|(auth, caller)| {
-            let call = Signed { caller: &caller, region: &auth.region, now: self.clock.now(), guid: guid.clone(), action: &action };
-            self.take_token(&call)?;
-            match (auth.service.as_str(), target.is_some()) {
-                ("redshift", false) => redshift::call(self, &call, &form),
-                ("sts", false) => sts::call(self, &call, &form),
-                ("redshift-serverless", true) => serverless::call(self, &call, body),
-                _ => Err(Fault::new(400, "InvalidAction", &format!("The action {action} is not valid for this endpoint."))),
+        let (injected, retry_after) = match &strike.effect {
+            Some(Effect::Drop) => return ("drop".to_owned(), Delivery::Dropped),
+            Some(Effect::Hang) => return ("hang".to_owned(), Delivery::Never),
+            Some(Effect::Garbage) => {
+                let page = answer(StatusCode::OK, "text/html", PORTAL, &asked.guid, self.clock.now());
+                return ("garbage".to_owned(), Delivery::Whole(page));
             }
-        });
+            Some(Effect::Throttle { retry_after }) => (Some(throttled()), *retry_after),
+            Some(Effect::Error { status, code, retry_after }) => {
+                (Some(Fault::new(*status, code, "This error was asked for by a fault rule of the sandbox.")), *retry_after)
+            }
+            Some(Effect::Deny) => (Some(by_organization(&authenticated, &asked.action)), None),
+            Some(Effect::Truncate | Effect::Delay(_) | Effect::ExpireEarly(_)) | None => (None, None),
+        };
+        let result = match injected {
+            Some(fault) => Err(fault),
+            None => authenticated.and_then(|(auth, caller)| self.perform(asked, &auth, &caller, strike.life)),
+        };
         let outcome = result.as_ref().err().map_or("ok", |fault| &fault.code).to_owned();
-        self.calls.record(Call { action: action.clone(), caller_arn, outcome });
-        if target.is_some() {
+        let mut response = self.answer(asked, &service, result);
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert("retry-after", seconds.into());
+        }
+        match strike.effect {
+            Some(Effect::Truncate) => ("truncate".to_owned(), Delivery::Half(response)),
+            _ => (outcome, Delivery::Whole(response)),
+        }
+    }
+
+    fn perform(&self, asked: &Asked<'_>, auth: &Authorization, caller: &Caller, life: Option<Duration>) -> Result<String, Fault> {
+        let action = asked.action.as_str();
+        let call = Signed { caller, region: &auth.region, now: self.clock.now(), guid: asked.guid.clone(), action, life };
+        let key = format!("{}/{}/{action}", caller.account, call.region);
+        if !self.rate_limit.is_none_or(|limit| self.buckets.take(limit, &key, call.now)) {
+            return Err(throttled());
+        }
+        match (auth.service.as_str(), asked.json) {
+            ("redshift", false) => redshift::call(self, &call, &asked.form),
+            ("sts", false) => sts::call(self, &call, &asked.form),
+            ("redshift-serverless", true) => serverless::call(self, &call, asked.body),
+            _ => Err(Fault::new(400, "InvalidAction", &format!("The action {action} is not valid for this endpoint."))),
+        }
+    }
+
+    /// A result in the words of the protocol that was used.
+    fn answer(&self, asked: &Asked<'_>, service: &str, result: Result<String, Fault>) -> Response<Bytes> {
+        let (guid, now) = (&asked.guid, self.clock.now());
+        if asked.json {
             let (status, text) = result.map_or_else(|fault| (fault.status_json(), fault.json()), |text| (StatusCode::OK, text));
-            return self.answer(status, "application/x-amz-json-1.1", text, &guid);
+            return answer(status, "application/x-amz-json-1.1", text, guid, now);
         }
         let namespace = if service == "sts" { sts::NAMESPACE } else { redshift::NAMESPACE };
         let (status, text) = match result {
-            Ok(result) => (StatusCode::OK, envelope(namespace, &action, &result, &guid)),
-            Err(fault) => (fault.status(), fault.xml(namespace, &guid)),
+            Ok(result) => (StatusCode::OK, envelope(namespace, &asked.action, &result, guid)),
+            Err(fault) => (fault.status(), fault.xml(namespace, guid)),
         };
-        self.answer(status, "text/xml", text, &guid)
+        answer(status, "text/xml", text, guid, now)
     }
 
     fn authenticate(&self, headers: &HeaderMap, query: &str, body: &[u8]) -> Result<(Authorization, Caller), Fault> {
@@ -164,30 +210,32 @@ impl Aws {
         auth.verify(&secret, headers, query, body, now)?;
         Ok((auth, caller))
     }
+}
 
-    fn take_token(&self, call: &Signed<'_>) -> Result<(), Fault> {
-        let Some(limit) = self.rate_limit else { return Ok(()) };
-        let key = format!("{}/{}/{}", call.caller.account, call.region, call.action);
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        let (tokens, at) = buckets.entry(key).or_insert((limit.burst, call.now));
-        let passed = call.now.duration_since(*at).unwrap_or(Duration::ZERO);
-        *tokens = (*tokens + passed.as_secs_f64() * limit.per_second).min(limit.burst);
-        *at = call.now;
-        if *tokens < 1.0 {
-            return Err(Fault::new(400, "Throttling", "Rate exceeded"));
+fn answer(status: StatusCode, kind: &str, text: impl Into<Bytes>, guid: &str, now: SystemTime) -> Response<Bytes> {
+    Response::builder()
+        .status(status)
+        .header("content-type", kind)
+        .header("x-amzn-requestid", guid)
+        .header("date", http_date(now))
+        .body(text.into())
+        .expect("headers made of ASCII are valid")
+}
+
+fn throttled() -> Fault {
+    Fault::new(400, "Throttling", "Rate exceeded")
+}
+
+/// A denial by a service control policy, which names no resource (IAM User Guide, "Troubleshoot access denied error messages").
+fn by_organization(authenticated: &Result<(Authorization, Caller), Fault>, action: &str) -> Fault {
+    match authenticated {
+        Ok((auth, caller)) => {
+            let (arn, service) = (&caller.arn, &auth.service);
+            let why = "with an explicit deny in a service control policy";
+            Fault::new(403, "AccessDenied", &format!("User: {arn} is not authorized to perform: {service}:{action} {why}"))
         }
-        *tokens -= 1.0;
-        Ok(())
-    }
-
-    fn answer(&self, status: StatusCode, kind: &str, text: String, guid: &str) -> Response<Full<Bytes>> {
-        Response::builder()
-            .status(status)
-            .header("content-type", kind)
-            .header("x-amzn-requestid", guid)
-            .header("date", http_date(self.clock.now()))
-            .body(Full::new(Bytes::from(text)))
-            .expect("headers made of ASCII are valid")
+        // A caller that is not known is refused for that.
+        Err(fault) => fault.clone(),
     }
 }
 
@@ -222,6 +270,11 @@ fn random_base64<const N: usize>() -> String {
     STANDARD.encode(random::<N>())
 }
 
+/// A secret of 256 random bits, as hexadecimal digits.
+pub(crate) fn random_token() -> String {
+    hex(&random::<32>())
+}
+
 fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
@@ -232,6 +285,24 @@ fn random<const N: usize>() -> [u8; N] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_listed_action_is_answered() {
+        let aws = Aws::new(World::new(seed::warehouses()), SandboxClock::new(), None, false);
+        let now = aws.clock.now();
+        let alice = seed::users().swap_remove(0).access_key();
+        let (_, caller) = aws.callers.find(&alice, None, now).unwrap();
+        for action in ACTIONS {
+            let call = Signed { caller: &caller, region: "us-east-1", now, guid: guid(), action, life: None };
+            let form = BTreeMap::new();
+            let answers = [redshift::call(&aws, &call, &form), sts::call(&aws, &call, &form), serverless::call(&aws, &call, b"{}")];
+            let known = |it: &Result<String, Fault>| {
+                it.as_ref().err().is_none_or(|it| !matches!(it.code.as_str(), "InvalidAction" | "UnknownOperationException"))
+            };
+            assert_eq!(answers.iter().filter(|it| known(it)).count(), 1, "{action}");
+        }
+        assert!(ISSUING.iter().all(|it| ACTIONS.contains(it)));
+    }
 
     #[test]
     fn dates_are_written_as_http_wants() {

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::caller::{Caller, Session};
 use super::fault::{Fault, escape};
 use super::grant::stamp;
 use super::{Aws, Signed, hex, random, random_base64};
-use crate::iam::trusts;
+use crate::iam::{Context, trusts};
 use crate::seed::MFA_CODE;
 
 pub(super) const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
@@ -31,7 +33,7 @@ pub(super) fn call(aws: &Aws, call: &Signed<'_>, form: &Form) -> Result<String, 
     }
 }
 
-/// Both sides must agree: the caller's policies (in its own account) and the role's trust policy.
+/// Both sides must agree: the caller's policies (in its own account) and the role's trust policy (in the role's).
 fn assume_role(aws: &Aws, call: &Signed<'_>, form: &Form) -> Result<String, Fault> {
     let arn = required(form, "RoleArn")?;
     let name = required(form, "RoleSessionName")?;
@@ -39,31 +41,94 @@ fn assume_role(aws: &Aws, call: &Signed<'_>, form: &Form) -> Result<String, Faul
     if !legal {
         return Err(invalid("roleSessionName must have 2 to 64 characters of [\\w+=,.@-]"));
     }
+    refuse_unplayed(form)?;
+    let session_policy = session_policy(form)?;
+    let tags = tags(form)?;
     let longest = if call.caller.role.is_some() { 3600 } else { 43_200 };
     let duration = duration(form, 3600, longest)?;
     let mfa = mfa(call, form)?;
-    let mfa_text = (mfa || call.caller.mfa.is_some()).then(|| (mfa || call.caller.mfa == Some(true)).to_string());
-    let mut context = call.caller.context(
-        call.region,
-        call.now,
-        &[("sts:ExternalId", form.get("ExternalId").map(String::as_str)), ("sts:RoleSessionName", Some(name))],
-    );
-    if let Some(text) = mfa_text {
-        context.insert("aws:multifactorauthpresent".to_owned(), vec![text]);
-    }
-    let denied = || {
-        let message = format!("User: {} is not authorized to perform: sts:AssumeRole on resource: {arn}", call.caller.arn);
-        Fault::new(403, "AccessDenied", &message)
-    };
-    call.caller.authorize("sts:AssumeRole", arn, &context).map_err(|_| denied())?;
-    let role = aws.roles.iter().find(|it| it.arn() == *arn).ok_or_else(denied)?;
+    let context = assuming(call, form, name, mfa, &tags);
+    let actions: &[&str] = if tags.is_empty() { &["sts:AssumeRole"] } else { &["sts:AssumeRole", "sts:TagSession"] };
     let root = format!("arn:aws:iam::{}:root", call.caller.account);
-    if !trusts(&role.trust, &[call.caller.arn.clone(), root, call.caller.account.clone()], "sts:AssumeRole", &context) {
-        return Err(denied());
+    let principals = [call.caller.arn.clone(), root, call.caller.account.clone()];
+    let role = aws.roles.iter().find(|it| it.arn() == *arn);
+    for action in actions {
+        let trusted = role.is_some_and(|it| trusts(&it.trust, &principals, action, &context));
+        if !trusted || call.caller.authorize(action, arn, &context).is_err() {
+            let message = format!("User: {} is not authorized to perform: {action} on resource: {arn}", call.caller.arn);
+            return Err(Fault::new(403, "AccessDenied", &message));
+        }
     }
-    let caller = Caller::assumed(role, name, mfa);
+    let role = role.expect("a role that trusts is there");
+    let caller = Caller { session_policy, tags, ..Caller::assumed(role, name, mfa) };
     let who = format!("<AssumedRoleUser><AssumedRoleId>{}</AssumedRoleId><Arn>{}</Arn></AssumedRoleUser>", caller.user_id, caller.arn);
     Ok(start_session(aws, call, caller, duration) + &who)
+}
+
+/// The condition keys of the request.
+fn assuming(call: &Signed<'_>, form: &Form, name: &str, mfa: bool, tags: &BTreeMap<String, String>) -> Context {
+    let request = [("sts:ExternalId", form.get("ExternalId").map(String::as_str)), ("sts:RoleSessionName", Some(name))];
+    let mut context = call.caller.context(call.region, call.now, &request);
+    if mfa || call.caller.mfa.is_some() {
+        let proven = mfa || call.caller.mfa == Some(true);
+        context.insert("aws:multifactorauthpresent".to_owned(), vec![proven.to_string()]);
+    }
+    for (key, value) in tags {
+        context.insert(format!("aws:requesttag/{}", key.to_ascii_lowercase()), vec![value.clone()]);
+    }
+    if !tags.is_empty() {
+        context.insert("aws:tagkeys".to_owned(), tags.keys().cloned().collect());
+    }
+    context
+}
+
+/// What AWS knows and the sandbox does not is refused, so that no test passes because a wish went unheard.
+fn refuse_unplayed(form: &Form) -> Result<(), Fault> {
+    const UNPLAYED: [&str; 4] = ["PolicyArns.member.", "ProvidedContexts.member.", "SourceIdentity", "TransitiveTagKeys.member."];
+    match UNPLAYED.iter().find(|name| form.keys().any(|key| key.starts_with(**name))) {
+        Some(name) => {
+            let name = name.split('.').next().unwrap_or_default();
+            Err(Fault::new(501, "NotImplemented", &format!("The sandbox does not play {name} of AssumeRole.")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// At most 2,048 characters of JSON (API reference, `AssumeRole`).
+fn session_policy(form: &Form) -> Result<Option<Value>, Fault> {
+    let malformed = || Fault::new(400, "MalformedPolicyDocument", "The session policy is not a JSON policy of at most 2048 characters.");
+    let Some(text) = form.get("Policy") else { return Ok(None) };
+    let policy: Value = serde_json::from_str(text).map_err(|_| malformed())?;
+    if text.chars().count() > 2048 || policy.get("Statement").is_none() {
+        return Err(malformed());
+    }
+    Ok(Some(policy))
+}
+
+/// At most 50 tags, keys up to 128 characters and values up to 256 (API reference, `Tag`).
+fn tags(form: &Form) -> Result<BTreeMap<String, String>, Fault> {
+    let legal = |text: &str, most: usize| {
+        text.chars().count() <= most && text.chars().all(|it| it.is_alphanumeric() || it.is_whitespace() || "_.:/=+-@".contains(it))
+    };
+    let mut tags = BTreeMap::new();
+    for n in 1.. {
+        let Some(key) = form.get(&format!("Tags.member.{n}.Key")) else { break };
+        let value = form.get(&format!("Tags.member.{n}.Value")).cloned().unwrap_or_default();
+        if key.is_empty() || !legal(key, 128) || !legal(&value, 256) || n > 50 {
+            return Err(invalid(
+                "tags are at most 50, with keys of 1 to 128 and values of up to 256 characters of [\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]",
+            ));
+        }
+        if tags.keys().any(|it: &String| it.eq_ignore_ascii_case(key)) {
+            return Err(Fault::new(
+                400,
+                "InvalidParameterValue",
+                "Duplicate tag keys found. Please note that Tag keys are case insensitive.",
+            ));
+        }
+        tags.insert(key.clone(), value);
+    }
+    Ok(tags)
 }
 
 fn session_token(aws: &Aws, call: &Signed<'_>, form: &Form) -> Result<String, Fault> {

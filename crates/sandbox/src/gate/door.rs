@@ -23,6 +23,8 @@ use crate::{
 };
 
 const RELAY_BUFFER: usize = 64 * 1024;
+/// What the end of all sessions may take.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// What one warehouse's listener knows.
 pub(super) struct Door {
@@ -61,12 +63,15 @@ impl Door {
                 () = stopped.cancelled() => break,
                 Some(_) = sessions.join_next() => {}
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, peer)) => drop(sessions.spawn(Arc::clone(&self).serve(stream, peer))),
+                    Ok((stream, peer)) => drop(sessions.spawn(Arc::clone(&self).serve(stream, peer, stopped.clone()))),
                     // Out of descriptors, most likely: let some sessions end.
                     Err(_) => sleep(Duration::from_millis(50)).await,
                 },
             }
         }
+        // The port is refused from here on. Sessions have been told to end; an engine that keeps one waiting is not waited for.
+        drop(listener);
+        let _ = timeout(FAREWELL, async { while sessions.join_next().await.is_some() {} }).await;
         sessions.shutdown().await;
     }
 
@@ -77,11 +82,17 @@ impl Door {
         }
     }
 
-    async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+    async fn serve(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, stopped: CancellationToken) {
         let _ = stream.set_nodelay(true);
-        let session = timeout(self.options.sign_in_timeout, self.receive(stream, peer)).await;
+        let session = tokio::select! {
+            session = timeout(self.options.sign_in_timeout, self.receive(stream, peer)) => session,
+            () = stopped.cancelled() => return,
+        };
         let Ok(Ok(Some(mut session))) = session else { return };
-        let ended = relay(&mut session).await;
+        let ended = tokio::select! {
+            ended = relay(&mut session) => ended,
+            () = stopped.cancelled() => Ok(()),
+        };
         tracing::debug!(?ended, "a session ended");
         self.log("disconnecting session", &session.record);
         if let Ok(engine) = self.running().await {

@@ -9,16 +9,21 @@ mod parameters;
 #[cfg(test)]
 mod tests;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::Mutex;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 pub use challenge::Challenge;
 use door::Door;
 
-use crate::{clock::SandboxClock, engine::Engine, pki::Pki, world::World};
+use crate::{
+    clock::SandboxClock,
+    engine::Engine,
+    pki::Pki,
+    world::{WarehouseId, World},
+};
 
 /// How the gate behaves.
 #[derive(Clone, Debug)]
@@ -47,12 +52,23 @@ impl Default for GateOptions {
     }
 }
 
-/// The listeners of all warehouses. They end when it is dropped; [`Gate::stop`] also waits for the engines' end.
-#[derive(Debug)]
+/// The name that every warehouse has.
+const HOST: &str = "localhost";
+
+/// The listeners of all warehouses, shared by clones. They end when the last clone is dropped; [`Gate::stop`] also waits for
+/// the engines' end.
+#[derive(Clone, Debug)]
 pub struct Gate {
-    doors: Vec<Arc<Door>>,
-    listeners: JoinSet<()>,
+    world: World,
+    places: Arc<Mutex<BTreeMap<WarehouseId, Place>>>,
+}
+
+/// Where one warehouse listens now.
+#[derive(Debug)]
+struct Place {
+    door: Arc<Door>,
     stopped: CancellationToken,
+    listener: AbortOnDropHandle<()>,
 }
 
 impl Gate {
@@ -61,7 +77,8 @@ impl Gate {
     /// # Errors
     /// When a port is taken.
     pub async fn start(world: &World, clock: &SandboxClock, pki: &Pki, options: &GateOptions) -> io::Result<Self> {
-        let mut gate = Self { doors: Vec::new(), listeners: JoinSet::new(), stopped: CancellationToken::new() };
+        let gate = Self { world: world.clone(), places: Arc::default() };
+        let mut places = gate.places.lock().await;
         for (index, warehouse) in world.warehouses().into_iter().enumerate() {
             let port = match options.base_port {
                 None => 0,
@@ -70,24 +87,58 @@ impl Gate {
                     .and_then(|index| base.checked_add(index))
                     .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the base port leaves no room for all warehouses"))?,
             };
-            let listener = TcpListener::bind(("127.0.0.1", port)).await?;
-            world.set_endpoint(&warehouse.id, "localhost", listener.local_addr()?.port());
-            let door = Arc::new(Door::new(warehouse.id, world.clone(), clock.clone(), pki, options.clone()));
-            gate.doors.push(Arc::clone(&door));
-            gate.listeners.spawn(door.listen(listener, gate.stopped.clone()));
+            let door = Arc::new(Door::new(warehouse.id.clone(), world.clone(), clock.clone(), pki, options.clone()));
+            let (place, port) = Place::open(door, port).await?;
+            world.set_endpoint(&warehouse.id, HOST, port);
+            places.insert(warehouse.id, place);
         }
+        drop(places);
         Ok(gate)
     }
 
+    /// Opens a warehouse on another port, says so in the world, closes the old port and cuts the sessions on it, as a cluster that
+    /// is relocated does. Data and issued credentials stay. Gives the new port.
+    ///
+    /// # Errors
+    /// `NotFound` when no such warehouse listens; else when no port is free.
+    pub async fn move_endpoint(&self, id: &WarehouseId) -> io::Result<u16> {
+        let mut places = self.places.lock().await;
+        let missing = || io::Error::new(io::ErrorKind::NotFound, "there is no such warehouse");
+        let old = places.get_mut(id).ok_or_else(missing)?;
+        // The old port is still held here, so that the new one differs.
+        let (new, port) = Place::open(Arc::clone(&old.door), 0).await?;
+        self.world.set_endpoint(id, HOST, port);
+        std::mem::replace(old, new).close().await;
+        Ok(port)
+    }
+
     /// Ends listeners, sessions and engines, and waits until they have ended.
-    pub async fn stop(mut self) {
-        self.stopped.cancel();
-        while self.listeners.join_next().await.is_some() {}
-        for door in std::mem::take(&mut self.doors) {
-            // Every listener, and with it every session, is gone, so this is the last owner.
-            if let Some(door) = Arc::into_inner(door) {
+    pub async fn stop(self) {
+        for (_, place) in std::mem::take(&mut *self.places.lock().await) {
+            // The listener, and with it every session, is gone, so this is the last owner.
+            if let Some(door) = Arc::into_inner(place.close().await) {
                 door.stop().await;
             }
         }
+    }
+}
+
+impl Place {
+    /// Listens on this port, or a free one for 0, and gives the port.
+    async fn open(door: Arc<Door>, port: u16) -> io::Result<(Self, u16)> {
+        let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+        let port = listener.local_addr()?.port();
+        let stopped = CancellationToken::new();
+        let listener = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&door).listen(listener, stopped.clone())));
+        Ok((Self { door, stopped, listener }, port))
+    }
+
+    /// Ends the listener and its sessions and waits for that. The engine goes on.
+    async fn close(self) -> Arc<Door> {
+        self.stopped.cancel();
+        if let Err(error) = self.listener.await {
+            tracing::warn!(%error, "a listener did not end well");
+        }
+        self.door
     }
 }

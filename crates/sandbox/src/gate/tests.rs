@@ -185,6 +185,43 @@ async fn refusals_say_what_redshift_says() {
 }
 
 #[tokio::test]
+async fn a_warehouse_moves_to_another_port_with_all_that_it_holds() {
+    for engine in engines() {
+        let mut fixture = fixture(engine, Challenge::Cleartext).await;
+        let (mut client, _) = fixture.sign_in("IAM:bob", "first/+=", "dev").await.unwrap();
+        assert!(query(&mut client, "CREATE TABLE t (n int)").await.is_ok());
+        let old = fixture.port;
+        let new = fixture.gate.move_endpoint(&fixture.id).await.unwrap();
+        assert_ne!(old, new);
+        assert_eq!(fixture.world.warehouse(&fixture.id).unwrap().endpoint, Some(("localhost".to_owned(), new)));
+        assert!(tokio::net::TcpStream::connect(("127.0.0.1", old)).await.is_err(), "the old port still answers");
+        assert!(client.answer(Backend::parse).await.is_err(), "the old session is still open");
+        let log = fixture.world.connection_log(&fixture.id);
+        assert_eq!(log.last().map(|it| it.event.as_str()), Some("disconnecting session"));
+        fixture.port = new;
+        let (mut client, _) = fixture.sign_in("IAM:bob", "first/+=", "dev").await.unwrap();
+        assert_eq!(query(&mut client, "SELECT count(*) FROM t").await.as_deref(), Ok("0"));
+        let nowhere = WarehouseId { name: "nowhere".into(), ..fixture.id.clone() };
+        assert_eq!(fixture.gate.move_endpoint(&nowhere).await.unwrap_err().kind(), io::ErrorKind::NotFound);
+        fixture.gate.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_revoked_password_opens_nothing_and_a_clock_that_goes_back_lets_an_expired_one_in_again() {
+    let fixture = fixture(Engine::Embedded, Challenge::Cleartext).await;
+    let code = |outcome: Result<_, (String, String)>| outcome.map(|_| ()).map_err(|(code, _)| code);
+    let refused = |code: &str| Err(code.to_owned());
+    fixture.clock.advance(Duration::from_secs(901));
+    assert_eq!(code(fixture.sign_in("IAM:bob", "first/+=", "dev").await), refused("28000"));
+    fixture.clock.set_offset("-1h".parse().unwrap());
+    assert_eq!(code(fixture.sign_in("IAM:bob", "first/+=", "dev").await), Ok(()));
+    assert_eq!((fixture.world.revoke_grants(&fixture.id), fixture.world.revoke_grants(&fixture.id)), (4, 0));
+    assert_eq!(code(fixture.sign_in("IAM:bob", "first/+=", "dev").await), refused("28P01"));
+    fixture.gate.stop().await;
+}
+
+#[tokio::test]
 async fn sessions_are_the_database_user() {
     for engine in engines() {
         let fixture = fixture(engine, Challenge::Cleartext).await;

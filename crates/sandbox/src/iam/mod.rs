@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use pattern::{expand, matches_arn, matches_text};
+pub(crate) use pattern::matches_text;
+use pattern::{expand, matches_arn};
 
 /// The condition context: keys in lower case, each with its values.
 pub type Context = BTreeMap<String, Vec<String>>;

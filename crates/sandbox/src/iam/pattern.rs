@@ -50,7 +50,7 @@ pub(super) fn matches(pattern: &[Piece], text: &str) -> bool {
 }
 
 /// `*` and `?` only, no variables.
-pub(super) fn matches_text(pattern: &str, text: &str) -> bool {
+pub(crate) fn matches_text(pattern: &str, text: &str) -> bool {
     let pieces: Vec<Piece> = pattern.chars().map(wildcard).collect();
     matches(&pieces, text)
 }

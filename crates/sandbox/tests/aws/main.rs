@@ -1,13 +1,18 @@
 //! The real AWS SDK against the pretend AWS.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may unwrap, and the SDK signs with the real time")]
 
+mod control;
+mod domains;
+mod faults;
+mod sessions;
+
 use std::time::{Duration, SystemTime};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_sdk_redshift::error::{ProvideErrorMetadata, SdkError};
 use shiftkey_sandbox::clock::SandboxClock;
-use shiftkey_sandbox::seed::{EXTERNAL_ID, MFA_CODE, PROD};
+use shiftkey_sandbox::seed::{EXTERNAL_ID, MFA_CODE, PROD, STAGING};
 use shiftkey_sandbox::world::{WarehouseId, WarehouseKind};
 use shiftkey_sandbox::{RateLimit, Sandbox};
 

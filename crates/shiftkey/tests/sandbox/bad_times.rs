@@ -1,0 +1,36 @@
+use super::*;
+
+#[tokio::test]
+async fn a_credential_that_died_early_is_refused_and_the_next_one_is_not() {
+    let world = World::with(&["GetClusterCredentials:expire-early=0s@1"]).await;
+    let target = world.target("prod/analytics");
+    let dead = world.shiftkey.login(&target).await.unwrap();
+    let error = world.connect(&dead).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::LoginRefused);
+    assert!(error.to_string().contains("28000"), "{error}");
+    world.shiftkey.invalidate(&target, &dead.credential).await;
+    world.connect(&world.shiftkey.login(&target).await.unwrap()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_warehouse_that_moved_is_found_again_once_its_endpoint_is_forgotten() {
+    let world = World::new().await;
+    let target = world.target("prod/analytics");
+    let login = world.shiftkey.login(&target).await.unwrap();
+    let port = world.sandbox.move_endpoint(&warehouse(WarehouseKind::Cluster, "analytics")).await.unwrap();
+    assert_eq!(world.connect(&login).await.unwrap_err().kind(), ErrorKind::Unreachable);
+    world.shiftkey.forget_endpoint(&target).await;
+    let login = world.shiftkey.login(&target).await.unwrap();
+    assert_eq!((login.endpoint.port, login.cached), (port, true), "the credential is as good as it was");
+    world.connect(&login).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_password_that_was_changed_is_refused() {
+    let world = World::new().await;
+    let target = world.target("prod/analytics");
+    let login = world.shiftkey.login(&target).await.unwrap();
+    assert_eq!(world.sandbox.world().revoke_grants(&warehouse(WarehouseKind::Cluster, "analytics")), 1);
+    let error = world.connect(&login).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::LoginRefused && error.to_string().contains("28P01"), "{error}");
+}

@@ -1,0 +1,50 @@
+//! The library, by its public interface, against the sandbox.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod bad_times; // what a credential or an endpoint that was good a moment ago meets
+mod domains; // targets that are custom domains
+
+use shiftkey::{Config, Env, Error, ErrorKind, Login, Overrides, Shiftkey, Target, dial};
+use shiftkey_sandbox::{
+    Sandbox,
+    engine::Engine,
+    seed::PROD,
+    world::{WarehouseId, WarehouseKind},
+};
+
+/// A sandbox and alice, who uses it.
+struct World {
+    sandbox: Sandbox,
+    config: Config,
+    env: Env,
+    shiftkey: Shiftkey,
+}
+
+impl World {
+    async fn new() -> Self {
+        Self::with(&[]).await
+    }
+
+    async fn with(faults: &[&str]) -> Self {
+        let mut builder = Sandbox::builder().engine(Engine::Embedded);
+        for rule in faults {
+            builder = builder.fault(rule.parse().unwrap());
+        }
+        let sandbox = builder.start().await.unwrap();
+        let env = Env { vars: sandbox.environment().into_iter().collect(), ..Env::default() };
+        let config = Config::load(&env, None).unwrap();
+        Self { shiftkey: Shiftkey::builder().env(env.clone()).build(), sandbox, config, env }
+    }
+
+    fn target(&self, name: &str) -> Target {
+        self.config.resolve(name, &Overrides::default()).unwrap()
+    }
+
+    async fn connect(&self, login: &Login) -> Result<dial::Connection, Error> {
+        dial::connect(login, &dial::Options { env: self.env.clone(), ..dial::Options::default() }).await
+    }
+}
+
+fn warehouse(kind: WarehouseKind, name: &str) -> WarehouseId {
+    WarehouseId { kind, account: PROD.into(), region: "us-east-1".into(), name: name.into() }
+}
