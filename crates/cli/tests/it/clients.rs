@@ -32,7 +32,7 @@ fn direct_puts_the_password_into_the_environment_and_nothing_else_does() {
 
 #[test]
 fn nothing_is_left_behind_after_a_sigkill() {
-    let mut test = Test::new().args(["exec", "prod/analytics", "--", "sh", "-c", "echo ready; cat"]);
+    let mut test = Test::new().args(["exec", "prod/analytics", "--no-cache", "--", "sh", "-c", "echo ready; cat"]);
     let home = test.path();
     let mut child = test.command().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut stdout = child.stdout.take().unwrap();

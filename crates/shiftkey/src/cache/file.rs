@@ -22,7 +22,7 @@ use crate::{
     error::{Error, Result},
     issue::Purpose,
     observe::Event,
-    shared::{Store, Waited},
+    shared::{LOCK, Store, Waited},
 };
 
 /// How long a denial is repeated without asking again, so that a loop cannot hammer AWS.
@@ -37,7 +37,6 @@ const KEPT: Duration = Duration::from_secs(3600);
 const CREDENTIAL: &str = ".cred";
 const FAILURE: &str = ".fail";
 const HITS: &str = ".hits";
-const LOCK: &str = ".lock";
 
 /// Credentials on disk.
 #[derive(Debug)]

@@ -151,7 +151,7 @@ impl Surroundings {
     }
 
     pub(super) fn time_source(&self) -> SharedTimeSource {
-        SharedTimeSource::new(Now(self.skew.clone()))
+        SharedTimeSource::new(Now(Arc::clone(&self.clock)))
     }
 }
 
@@ -190,10 +190,10 @@ fn trust_store(env: &Env) -> Result<tls::TrustStore> {
 }
 
 #[derive(Debug)]
-struct Now(Skew);
+struct Now(Arc<dyn Clock>);
 
 impl TimeSource for Now {
     fn now(&self) -> std::time::SystemTime {
-        self.0.aws_now()
+        self.0.now()
     }
 }

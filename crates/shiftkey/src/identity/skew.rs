@@ -1,6 +1,7 @@
 //! How far this machine's clock is off, learned from the `Date` of AWS's answers (RFC 9110 section 6.6.1).
 //!
-//! AWS refuses a signature that is more than five minutes off, and says until when a credential is good by its own clock.
+//! AWS says by its own clock until when a credential is good. (It also refuses a signature that is more than five minutes
+//! off; that the SDK corrects by itself, on the second attempt of a client.)
 
 use std::{
     sync::{

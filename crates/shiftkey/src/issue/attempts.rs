@@ -42,7 +42,6 @@ where
     let (mut attempt, mut corrected) = (0, false);
     loop {
         pass(identity, action, purpose, BACKOFF.deadline.saturating_sub(started.elapsed())).await?;
-        let skew = identity.skew().ahead();
         let failed = match make().await {
             Ok(answer) => return Ok(answer),
             Err(failed) => failed,
@@ -50,8 +49,9 @@ where
         let asked = retry_after(&failed);
         let error = aws_error(action, failed);
         match error.kind() {
-            // The answer told AWS's time, and that ours was why the signature was refused.
-            ErrorKind::IdentityExpired | ErrorKind::NoIdentity if !corrected && identity.skew().ahead() != skew => {
+            // The answer told that this machine's clock is wrong, which is why the signature was refused. The client has heard
+            // it as well, and signs the next one by AWS's time.
+            ErrorKind::IdentityExpired | ErrorKind::NoIdentity if !corrected && identity.skew().ahead() != 0 => {
                 corrected = true;
                 continue;
             }

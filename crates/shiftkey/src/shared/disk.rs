@@ -28,6 +28,15 @@ const CEILING: u64 = 64 * 1024;
 /// Ends the names of files that are not finished.
 const STAGED: &str = ".tmp";
 
+/// Ends the names of locks.
+pub(crate) const LOCK: &str = ".lock";
+
+/// A write takes less.
+const HALF_WRITTEN: Duration = Duration::from_secs(60);
+
+/// Nothing that is kept here is good for so long.
+const ABANDONED: Duration = Duration::from_secs(3 * 24 * 3600);
+
 /// A directory that only this user can read, open.
 #[derive(Debug)]
 pub(crate) struct PrivateDir {
@@ -128,13 +137,17 @@ impl PrivateDir {
         Ok(names)
     }
 
-    /// Removes what killed processes left half written, once it is older than any write takes.
+    /// Removes what killed processes left half written, once it is older than any write takes, and what nobody has touched
+    /// for so long that it cannot be of use.
     pub(crate) fn sweep(&self, now: std::time::SystemTime) {
         for name in self.names().unwrap_or_default() {
-            if name.ends_with(STAGED) && self.age(&name, now).is_some_and(|age| age > Duration::from_secs(60)) {
-                // Next time is soon enough.
-                let _ = self.remove(&name);
-            }
+            let age = self.age(&name, now).unwrap_or_default();
+            // What cannot be removed now can be the next time.
+            let _ = match name.ends_with(LOCK) {
+                false if age > ABANDONED || (name.ends_with(STAGED) && age > HALF_WRITTEN) => self.remove(&name),
+                true if age > ABANDONED => self.try_lock(&name).and_then(|lock| lock.map_or(Ok(()), |lock| self.remove_lock(&name, &lock))),
+                _ => Ok(()),
+            };
         }
     }
 

@@ -21,7 +21,7 @@ async fn a_warehouse_that_moved_is_found_again_once_its_endpoint_is_forgotten() 
     assert_eq!(world.connect(&login).await.unwrap_err().kind(), ErrorKind::Unreachable);
     world.shiftkey.forget_endpoint(&target).await;
     let login = world.shiftkey.login(&target).await.unwrap();
-    assert_eq!((login.endpoint.port, login.cached), (port, true), "the credential is as good as it was");
+    assert_eq!((login.endpoint.port, login.origin.is_cached()), (port, true), "the credential is as good as it was");
     world.connect(&login).await.unwrap();
 }
 

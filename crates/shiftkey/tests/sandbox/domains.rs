@@ -22,7 +22,7 @@ async fn a_custom_domain_leads_to_the_credential_of_what_stands_behind_it() {
 
         // The domain's name is looked up once.
         let lookups = world.sandbox.calls().list().len();
-        assert!(world.shiftkey.login(&target).await.unwrap().cached);
+        assert!(world.shiftkey.login(&target).await.unwrap().origin.is_cached());
         assert_eq!(world.sandbox.calls().list().len(), lookups, "{domain}");
 
         // No resolver knows the domain, so it is dialled by address; the certificate must carry the domain's name all the same.

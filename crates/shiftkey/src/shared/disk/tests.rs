@@ -108,6 +108,21 @@ fn remains_of_killed_writers_are_swept_once_they_are_old() {
 }
 
 #[test]
+fn what_nobody_touched_for_days_is_swept_but_no_lock_that_is_held() {
+    let Place { path: home, dir, root: _root } = place();
+    dir.write("entry", b"x").unwrap();
+    drop(dir.try_lock("free.lock").unwrap());
+    let held = dir.try_lock("held.lock").unwrap();
+    let written = home.join("entry").metadata().unwrap().modified().unwrap();
+    let days = |days: u64| Duration::from_secs(days * 24 * 3600 + 60);
+    dir.sweep(written + days(2));
+    assert_eq!(dir.names().unwrap().len(), 3);
+    dir.sweep(written + days(3));
+    assert_eq!(dir.names().unwrap(), ["held.lock"]);
+    drop(held);
+}
+
+#[test]
 fn appends_count() {
     let Place { dir, root: _root, .. } = place();
     assert_eq!(dir.size("hits"), 0);
