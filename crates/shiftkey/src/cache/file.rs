@@ -252,7 +252,7 @@ impl FileCache {
     fn prune(&self, current: &str) {
         let now = self.clock.moment();
         self.store.attempt(|dir| {
-            dir.sweep(now.wall);
+            dir.sweep(&name(current, CREDENTIAL));
             Ok(())
         });
         for digest in self.digests().into_iter().filter(|digest| digest != current) {

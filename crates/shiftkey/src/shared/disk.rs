@@ -107,11 +107,10 @@ impl PrivateDir {
         stat.ok().and_then(|stat| u64::try_from(stat.st_size).ok()).unwrap_or_default()
     }
 
-    /// How long ago a file was written, by `now`; `None` when there is none or it is younger than `now`.
-    pub(crate) fn age(&self, name: &str, now: std::time::SystemTime) -> Option<Duration> {
+    /// When a file was written, by the clock of its file system.
+    fn written(&self, name: &str) -> Option<Duration> {
         let stat = rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
-        let written = Duration::from_secs(u64::try_from(stat.st_mtime).ok()?);
-        now.duration_since(std::time::UNIX_EPOCH).ok()?.checked_sub(written)
+        Some(Duration::from_secs(u64::try_from(stat.st_mtime).ok()?))
     }
 
     /// Removes a file, if it is there.
@@ -138,10 +137,11 @@ impl PrivateDir {
     }
 
     /// Removes what killed processes left half written, once it is older than any write takes, and what nobody has touched
-    /// for so long that it cannot be of use.
-    pub(crate) fn sweep(&self, now: std::time::SystemTime) {
+    /// for so long that it cannot be of use. `fresh` is a file that was written just now: it tells the file system's time.
+    pub(crate) fn sweep(&self, fresh: &str) {
+        let Some(now) = self.written(fresh) else { return };
         for name in self.names().unwrap_or_default() {
-            let age = self.age(&name, now).unwrap_or_default();
+            let age = self.written(&name).map_or(Duration::ZERO, |written| now.saturating_sub(written));
             // What cannot be removed now can be the next time.
             let _ = match name.ends_with(LOCK) {
                 false if age > ABANDONED || (name.ends_with(STAGED) && age > HALF_WRITTEN) => self.remove(&name),

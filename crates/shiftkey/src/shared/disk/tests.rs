@@ -2,7 +2,6 @@ use std::{
     fs,
     os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     path::PathBuf,
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use super::*;
@@ -95,30 +94,43 @@ fn a_directory_swapped_after_the_check_is_not_used() {
     assert_eq!(dir.read("entry").unwrap().unwrap().as_slice(), b"ours");
 }
 
+/// Makes a file look as if it had been written that long ago.
+fn age(home: &Path, name: &str, by: Duration) {
+    let file = File::options().append(true).open(home.join(name)).unwrap();
+    file.set_modified(file.metadata().unwrap().modified().unwrap() - by).unwrap();
+}
+
 #[test]
 fn remains_of_killed_writers_are_swept_once_they_are_old() {
     let Place { path: home, dir, root: _root } = place();
-    fs::write(home.join("entry.1.0.tmp"), "half a secret").unwrap();
-    let written = home.join("entry.1.0.tmp").metadata().unwrap().modified().unwrap();
-    dir.sweep(written + Duration::from_secs(30));
-    assert_eq!(dir.names().unwrap().len(), 1, "a living writer is not disturbed");
-    dir.sweep(written + Duration::from_secs(90));
-    assert!(dir.names().unwrap().is_empty());
-    assert_eq!(dir.age("entry", UNIX_EPOCH), None);
+    dir.write("entry", b"whole").unwrap();
+    dir.append("entry.1.0.tmp", b"half a secret").unwrap();
+    age(&home, "entry.1.0.tmp", Duration::from_secs(30));
+    dir.sweep("entry");
+    assert_eq!(dir.names().unwrap().len(), 2, "a living writer is not disturbed");
+    age(&home, "entry.1.0.tmp", Duration::from_secs(60));
+    dir.sweep("entry");
+    assert_eq!(dir.names().unwrap(), ["entry"]);
 }
 
 #[test]
 fn what_nobody_touched_for_days_is_swept_but_no_lock_that_is_held() {
     let Place { path: home, dir, root: _root } = place();
-    dir.write("entry", b"x").unwrap();
+    dir.write("fresh", b"x").unwrap();
+    dir.write("old", b"x").unwrap();
     drop(dir.try_lock("free.lock").unwrap());
     let held = dir.try_lock("held.lock").unwrap();
-    let written = home.join("entry").metadata().unwrap().modified().unwrap();
-    let days = |days: u64| Duration::from_secs(days * 24 * 3600 + 60);
-    dir.sweep(written + days(2));
-    assert_eq!(dir.names().unwrap().len(), 3);
-    dir.sweep(written + days(3));
-    assert_eq!(dir.names().unwrap(), ["held.lock"]);
+    let day = Duration::from_secs(24 * 3600);
+    for name in ["old", "free.lock", "held.lock"] {
+        age(&home, name, 2 * day);
+    }
+    dir.sweep("fresh");
+    assert_eq!(dir.names().unwrap().len(), 4);
+    for name in ["old", "free.lock", "held.lock"] {
+        age(&home, name, 2 * day);
+    }
+    dir.sweep("fresh");
+    assert_eq!(dir.names().unwrap(), ["fresh", "held.lock"]);
     drop(held);
 }
 
@@ -161,5 +173,4 @@ fn a_lock_whose_file_was_removed_is_nobodys() {
     dir.remove_lock("lock", &held).unwrap();
     assert!(dir.try_lock("lock").unwrap().is_none(), "the old holder does not remove the new one's file");
     drop(second);
-    assert_eq!(dir.age("lock", SystemTime::UNIX_EPOCH), None);
 }
