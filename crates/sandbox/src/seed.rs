@@ -87,21 +87,22 @@ pub(crate) fn users() -> Vec<User> {
 }
 
 pub(crate) fn roles() -> Vec<Role> {
-    let trust = |condition: Value| {
+    let trust = |actions: &[&str], condition: Value| {
         let alice = format!("arn:aws:iam::{PROD}:user/alice");
-        let mut statement = json!({ "Effect": "Allow", "Principal": { "AWS": alice }, "Action": ["sts:AssumeRole", "sts:TagSession"] });
+        let mut statement = json!({ "Effect": "Allow", "Principal": { "AWS": alice }, "Action": actions });
         if !condition.is_null() {
             statement["Condition"] = condition;
         }
         policy(&json!([statement]))
     };
     let role = |account, name, trust| Role { account, name, trust, policies: vec![policy(&by_session_name(name))] };
+    let (plain, tagged) = (["sts:AssumeRole"], ["sts:AssumeRole", "sts:TagSession"]);
     vec![
-        role(PROD, "DataEngineer", trust(Value::Null)),
-        role(PROD, "Partner", trust(json!({ "StringEquals": { "sts:ExternalId": EXTERNAL_ID } }))),
-        role(PROD, "Guarded", trust(json!({ "Bool": { "aws:MultiFactorAuthPresent": "true" } }))),
+        role(PROD, "DataEngineer", trust(&tagged, Value::Null)),
+        role(PROD, "Partner", trust(&plain, json!({ "StringEquals": { "sts:ExternalId": EXTERNAL_ID } }))),
+        role(PROD, "Guarded", trust(&plain, json!({ "Bool": { "aws:MultiFactorAuthPresent": "true" } }))),
         // Another account's, for production's alice.
-        role(STAGING, "StagingReader", trust(Value::Null)),
+        role(STAGING, "StagingReader", trust(&plain, Value::Null)),
     ]
 }
 

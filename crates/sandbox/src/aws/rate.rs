@@ -58,6 +58,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn only_time_that_passes_fills_a_bucket() {
+        let (buckets, limit) = (Buckets::default(), RateLimit { per_second: 0.5, burst: 2.0 });
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        for (second, key, taken) in [
+            (100, "a", true),
+            (100, "a", true),
+            (100, "a", false),
+            (100, "b", true),
+            (50, "a", false),
+            (51, "a", false),
+            (52, "a", true),
+            (9_000, "a", true),
+            (9_000, "a", true),
+            (9_000, "a", false),
+        ] {
+            assert_eq!(buckets.take(limit, key, at(second)), taken, "{second} {key}");
+        }
+    }
+
+    #[test]
     fn a_rate_is_read_or_refused() {
         for (text, per_second, burst) in [("2/s", 2.0, 5.0), ("0.5/s,burst=10", 0.5, 10.0), ("1/s,burst=1", 1.0, 1.0)] {
             assert_eq!(text.parse(), Ok(RateLimit { per_second, burst }), "{text}");

@@ -92,6 +92,10 @@ async fn session_tags_are_the_principals() {
         let refused = assume(&sts, PROD, "DataEngineer").set_tags(Some(tags)).send().await.unwrap_err();
         assert_eq!(code(&refused), expected);
     }
+    let untagged = assume(&sts, PROD, "Partner").external_id(EXTERNAL_ID);
+    untagged.clone().send().await.unwrap();
+    let refused = untagged.tags(tag("team", "data")).send().await.unwrap_err();
+    assert!(refused.message().unwrap().contains("not authorized to perform: sts:TagSession"), "{refused:?}");
     // A session may go on to no role here, with tags or without.
     let engineer = aws_sdk_sts::Client::new(&as_session(&sandbox, assume(&sts, PROD, "DataEngineer")).await);
     assert_eq!(code(&assume(&engineer, PROD, "Partner").tags(tag("team", "data")).send().await.unwrap_err()), "AccessDenied");
