@@ -26,6 +26,11 @@ pub struct Credential {
 }
 
 impl Credential {
+    /// Whether it is the same one, by what AWS issued. (What a file keeps of its times is rounded.)
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.db_user == other.db_user && self.password == other.password
+    }
+
     /// How much longer it opens a session. Nothing when its age cannot be told.
     pub fn left(&self, now: Moment) -> Duration {
         now.since(self.issued).map_or(Duration::ZERO, |age| self.lifetime.saturating_sub(age))

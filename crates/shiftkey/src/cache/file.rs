@@ -152,7 +152,7 @@ impl FileCache {
         // Without the lock nothing is forgotten; the sign-in after this one tries again.
         let Ok(_lock) = self.store.lock(&name(&digest, LOCK), "issuing a credential").await else { return };
         let present: Option<Entry> = self.store.read(&name(&digest, CREDENTIAL));
-        if present.is_some_and(|entry| entry.credential() == *credential) {
+        if present.is_some_and(|entry| entry.credential().is_same(credential)) {
             self.store.remove(&name(&digest, CREDENTIAL));
         }
     }

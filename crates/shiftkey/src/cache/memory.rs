@@ -97,7 +97,7 @@ impl MemoryCache {
     pub fn invalidate(&self, key: &CacheKey, credential: &Credential) {
         let entry = self.entry(key);
         let mut state = lock(&entry.state);
-        if state.credential.as_deref() == Some(credential) {
+        if state.credential.as_ref().is_some_and(|present| present.is_same(credential)) {
             state.credential = None;
         }
     }

@@ -67,8 +67,8 @@ impl Surroundings {
         scope.endpoint_url.clone().or_else(|| self.env.var(&variable).map(str::to_owned))
     }
 
-    /// Where the chain is ours: keys in the environment, an explicit profile, a profile that needs MFA or names a
-    /// session's length. `None` leaves the rest of the chain to the SDK.
+    /// Where the chain is ours: keys in the environment, an explicit profile, a profile that assumes a role. `None` leaves
+    /// the rest of the chain to the SDK.
     async fn provider(
         self: &Arc<Self>,
         scope: &Scope,
@@ -88,8 +88,7 @@ impl Surroundings {
             .with_http_client(http.clone())
             .with_time_source(self.time_source())
             .with_behavior_version(Some(BehaviorVersion::v2026_01_12()));
-        let chain = role::plan(profiles)?;
-        if let Some(chain) = chain {
+        if let Some(chain) = role::walk(profiles)? {
             let sts = role::Sts {
                 http,
                 region,

@@ -1,5 +1,5 @@
-//! Profiles that assume a role with an MFA code or for a chosen time. The Rust SDK ignores `mfa_serial` and
-//! `duration_seconds` in silence, so a chain of profiles that has either is walked here.
+//! Profiles that assume a role. The Rust SDK ignores `mfa_serial` and `duration_seconds` in silence, and looks for endpoints
+//! in the process's environment instead of the caller's, so chains of profiles are walked here.
 //!
 //! Meaning of the keys: AWS CLI User Guide, "Using an IAM role in the AWS CLI".
 
@@ -57,12 +57,6 @@ pub(super) struct Sts {
     pub(super) http: SharedHttpClient,
     pub(super) region: Option<String>,
     pub(super) endpoint: Option<String>,
-}
-
-/// The chain of the selected profile, if a step of it has a key that the SDK would drop.
-pub(super) fn plan(profiles: &Profiles) -> Result<Option<Chain>> {
-    let chain = walk(profiles)?;
-    Ok(chain.filter(|chain| chain.steps.iter().any(|step| step.mfa_serial.is_some() || step.duration.is_some())))
 }
 
 /// The chain of the selected profile, if it assumes a role.
@@ -298,7 +292,7 @@ mod tests {
     use super::*;
     use crate::env::Env;
 
-    async fn planned(config: &str) -> Result<Option<Chain>> {
+    async fn walked(config: &str) -> Result<Option<Chain>> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("config");
         std::fs::write(&path, config).unwrap();
@@ -308,23 +302,24 @@ mod tests {
                 .into(),
             ..Env::default()
         };
-        plan(&Profiles::load(&env, Some("p")).await?)
+        walk(&Profiles::load(&env, Some("p")).await?)
     }
 
     #[tokio::test]
-    async fn a_chain_is_ours_only_when_the_sdk_would_drop_a_key_of_it() {
+    async fn what_the_sdk_would_drop_is_read() {
         let plain = "[profile p]\nrole_arn = arn:r\nsource_profile = base\n[profile base]\naws_access_key_id = A\n";
-        assert_eq!(planned(plain).await.unwrap(), None);
-        let mfa = planned(&plain.replace("source_profile", "mfa_serial = arn:m\nsource_profile")).await.unwrap().unwrap();
-        assert_eq!(mfa.source, Source::Profile("base".into()));
+        let chain = walked(plain).await.unwrap().unwrap();
+        assert_eq!((&chain.source, chain.steps[0].duration), (&Source::Profile("base".into()), None));
+        let mfa = walked(&plain.replace("source_profile", "mfa_serial = arn:m\nsource_profile")).await.unwrap().unwrap();
         assert_eq!(mfa.steps[0].mfa_serial.as_deref(), Some("arn:m"));
-        let long = planned(&plain.replace("source_profile", "duration_seconds = 7200\nsource_profile")).await.unwrap().unwrap();
+        let long = walked(&plain.replace("source_profile", "duration_seconds = 7200\nsource_profile")).await.unwrap().unwrap();
         assert_eq!(long.steps[0].duration, Some(7200));
+        assert_eq!(walked("[profile p]\naws_access_key_id = A\n").await.unwrap(), None, "no role, no chain");
     }
 
     #[tokio::test]
     async fn steps_run_from_the_source_outward() {
-        let chain = planned(
+        let chain = walked(
             "[profile p]\nrole_arn = arn:outer\nsource_profile = mid\n\
              [profile mid]\nrole_arn = arn:inner\nmfa_serial = arn:m\ncredential_source = Environment\n",
         )
@@ -342,7 +337,7 @@ mod tests {
             ("[profile p]\nrole_arn = r\nsource_profile = q\n[profile q]\nrole_arn = r\nsource_profile = p\n", "each other"),
             ("[profile p]\nrole_arn = r\nsource_profile = p\nduration_seconds = 12\n", "900 to 43200"),
         ] {
-            let error = planned(config).await.unwrap_err();
+            let error = walked(config).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Config, "{config}");
             assert!(error.message().contains(needle), "{error}");
         }

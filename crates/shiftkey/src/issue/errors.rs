@@ -19,7 +19,11 @@ where
             let status = service.raw().status().as_u16();
             let code = service.err().code();
             let words = service.err().message().map_or_else(|| format!("HTTP {status}"), one_line);
-            (kind(code, status), format!("{action}: {}{words}", code.map(|code| format!("{code}: ")).unwrap_or_default()))
+            match code {
+                // A proxy or a captive portal answers in AWS's place.
+                None if status < 400 => (ErrorKind::Unreachable, format!("{action}: the answer is not AWS's (HTTP {status})")),
+                _ => (kind(code, status), format!("{action}: {}{words}", code.map(|code| format!("{code}: ")).unwrap_or_default())),
+            }
         }
         SdkError::TimeoutError(_) => (ErrorKind::Unreachable, format!("{action}: AWS did not answer in time")),
         SdkError::DispatchFailure(_) => (ErrorKind::Unreachable, format!("{action}: AWS could not be reached: {}", bottom(&error))),
@@ -75,7 +79,7 @@ fn hint(kind: ErrorKind) -> Option<&'static str> {
         ErrorKind::NoIdentity => Some("AWS does not accept these keys: check AWS_ACCESS_KEY_ID or the profile, and this machine's clock"),
         ErrorKind::NoSuchTarget => Some("`shiftkey targets --discover` lists what AWS has in this region"),
         ErrorKind::Throttled => Some("AWS asks to slow down; try again in a few seconds"),
-        ErrorKind::Unreachable => Some("check the network, the region and AWS_ENDPOINT_URL, then try again"),
+        ErrorKind::Unreachable => Some("check the network (a proxy or captive portal?), the region and AWS_ENDPOINT_URL, then try again"),
         ErrorKind::ClientMissing | ErrorKind::Config | ErrorKind::Denied | ErrorKind::LoginRefused | ErrorKind::Unexpected => None,
     }
 }

@@ -3,6 +3,7 @@
 
 mod bad_times; // what a credential or an endpoint that was good a moment ago meets
 mod domains; // targets that are custom domains
+mod sharing; // processes that share a cache, and principals that must not
 
 use shiftkey::{Config, Env, Error, ErrorKind, Login, Overrides, Shiftkey, Target, dial};
 use shiftkey_sandbox::{
@@ -34,6 +35,18 @@ impl World {
         let env = Env { vars: sandbox.environment().into_iter().collect(), ..Env::default() };
         let config = Config::load(&env, None).unwrap();
         Self { shiftkey: Shiftkey::builder().env(env.clone()).build(), sandbox, config, env }
+    }
+
+    /// Another process of the same user: nothing but the cache's directory is shared. `variables` come on top.
+    fn process(&self, variables: &[(&str, &str)]) -> Shiftkey {
+        let mut env = self.env.clone();
+        env.vars.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let dir = env.var("SHIFTKEY_CACHE_DIR").unwrap().to_owned();
+        Shiftkey::builder().env(env).cache_dir(dir).build()
+    }
+
+    fn calls(&self, action: &str) -> usize {
+        self.sandbox.calls().count(action)
     }
 
     fn target(&self, name: &str) -> Target {
