@@ -6,7 +6,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
 };
 
 use shiftkey_sandbox::{Sandbox, engine::Engine};
@@ -29,7 +29,7 @@ pub(crate) fn sandbox() -> &'static Sandbox {
 
 /// A command to be run.
 pub(crate) struct Test {
-    dir: tempfile::TempDir,
+    dir: Arc<tempfile::TempDir>,
     command: Command,
 }
 
@@ -39,13 +39,16 @@ pub(crate) struct Ran {
     pub(crate) status: i32,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
-    _dir: tempfile::TempDir,
+    dir: Arc<tempfile::TempDir>,
 }
 
 impl Test {
     /// A caller with nothing: no AWS keys, no configuration.
     pub(crate) fn bare() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::bare_in(Arc::new(tempfile::tempdir().unwrap()))
+    }
+
+    fn bare_in(dir: Arc<tempfile::TempDir>) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_shiftkey"));
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", dir.path()).env("AWS_EC2_METADATA_DISABLED", "true");
         command.current_dir(dir.path()).stdin(Stdio::null());
@@ -59,7 +62,11 @@ impl Test {
 
     /// A ready-made caller in the sandbox.
     pub(crate) fn of(caller: &str) -> Self {
-        let mut test = Self::bare();
+        Self::of_in(caller, Arc::new(tempfile::tempdir().unwrap()))
+    }
+
+    fn of_in(caller: &str, dir: Arc<tempfile::TempDir>) -> Self {
+        let mut test = Self::bare_in(dir);
         test.command.envs(sandbox().environment_for(caller).unwrap());
         // The sandbox's directory is shared by all tests, which would make one test's calls depend on another's.
         test.command.env("SHIFTKEY_CACHE_DIR", test.dir.path().join("cache"));
@@ -112,12 +119,22 @@ impl Test {
 }
 
 impl Ran {
-    fn new(command: &Command, output: &Output, dir: tempfile::TempDir) -> Self {
+    /// The next command of alice, in the same place: home and cache are the same.
+    pub(crate) fn again(&self) -> Test {
+        Test::of_in("alice", Arc::clone(&self.dir))
+    }
+
+    /// Every file that was left.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        listing(self.dir.path())
+    }
+
+    fn new(command: &Command, output: &Output, dir: Arc<tempfile::TempDir>) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
         let files = listing(dir.path());
         let report = format!("{command:?}\nstatus: {}\nstdout:\n{stdout}\nstderr:\n{stderr}\nfiles: {files:?}", output.status);
-        Self { report, status: output.status.code().unwrap_or(-1), stdout, stderr, _dir: dir }
+        Self { report, status: output.status.code().unwrap_or(-1), stdout, stderr, dir }
     }
 
     #[track_caller]

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // a harness is test code too, which clippy does not see
 
+mod caching; // what processes share, and how to see and stop it
 mod clients; // connect and exec: what the child gets, and what it leaves
 mod commands; // each command once, for a person and for a script
 mod failures; // exit codes, messages, hints
