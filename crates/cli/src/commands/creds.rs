@@ -1,6 +1,8 @@
 //! `creds` and `url`: a credential, printed.
 
-use shiftkey::{Error, Mapping, Warehouse, dsn};
+use std::path::Path;
+
+use shiftkey::{Error, Mapping, Warehouse, dsn, trust};
 
 use crate::{
     args::{TargetArgs, UrlArgs},
@@ -53,7 +55,11 @@ pub(crate) async fn url(args: &UrlArgs, settings: &Settings, printer: &Printer) 
         let user = target.db_user.as_deref().filter(|user| chosen && !user.contains('{')).unwrap_or("shiftkey");
         dsn::render_via_proxy(args.format, dsn::ViaProxy { host, port, database: &target.database, user, target: &target.label })?
     } else {
-        let login = settings.shiftkey().login(&target).await?;
+        let mut login = settings.shiftkey().login(&target).await?;
+        if args.format.is_libpq() {
+            // libpq alone trusts nothing that is not named.
+            login.ca_file = trust::file(&settings.env, login.ca_file.as_deref()).map(Path::to_owned);
+        }
         dsn::render(args.format, &login)?.expose().to_owned()
     };
     if printer.json {
