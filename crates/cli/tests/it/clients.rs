@@ -19,7 +19,8 @@ fn a_client_finds_everything_but_a_password_in_its_environment() {
 #[test]
 fn a_client_verifies_one_name_and_dials_another_address() {
     let tunnel = |script: &str| {
-        let client = ["exec", "prod/analytics", "--host", "127.0.0.1", "--port", "15439", "--server-name", "c.example.com", "--", "sh", "-c"];
+        let client =
+            ["exec", "prod/analytics", "--host", "127.0.0.1", "--port", "15439", "--server-name", "c.example.com", "--", "sh", "-c"];
         Test::new().args(client).args([script]).run().success()
     };
     tunnel("env; cat \"$PGPASSFILE\"").out("PGHOST=c.example.com\n").out("PGHOSTADDR=127.0.0.1\n").out("\nc.example.com:15439:dev:");

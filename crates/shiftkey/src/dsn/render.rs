@@ -54,7 +54,7 @@ fn uri(scheme: &str, parts: &Parts<'_>) -> String {
         percent(parts.user),
         quote::uri_host(parts.host),
         parts.port,
-        percent(parts.database),
+        quote::path(parts.database),
         parts.sslmode(),
         parameter("sslrootcert", parts.ca_file()),
         parameter("hostaddr", parts.address)

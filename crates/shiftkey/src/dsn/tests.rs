@@ -159,9 +159,7 @@ fn a_name_to_verify_is_carried_or_refused() {
         ),
         (
             Format::PgService,
-            Some(
-                "[prod_analytics]\nhost=c.example.com\nhostaddr=10.0.0.7\nport=5439\ndbname=dev\nuser=u\npassword=p\nsslmode=verify-full",
-            ),
+            Some("[prod_analytics]\nhost=c.example.com\nhostaddr=10.0.0.7\nport=5439\ndbname=dev\nuser=u\npassword=p\nsslmode=verify-full"),
         ),
         (
             Format::Env,
@@ -239,6 +237,17 @@ fn an_ipv6_address_stands_in_brackets() {
     login.endpoint.host = "::1".into();
     assert!(render(Format::Uri, &login).unwrap().expose().contains("@[::1]:5439/"));
     assert!(render(Format::Jdbc, &login).unwrap().expose().contains("//[::1]:5439/"));
+}
+
+#[test]
+fn a_legal_database_name_is_never_encoded_in_a_uri() {
+    let mut login = login("u", "p");
+    login.database = "a.B_1-x+y@z".into();
+    assert!(crate::target::names::database(&login.database).is_ok());
+    for format in [Format::Uri, Format::Sqlalchemy, Format::Airflow] {
+        assert!(render(format, &login).unwrap().expose().contains("/a.B_1-x+y@z?"), "{format}");
+    }
+    assert!(render(Format::Jdbc, &login).unwrap().expose().contains("/a.B_1-x%2By%40z?"), "a form's decoder reads + as a space");
 }
 
 #[test]
