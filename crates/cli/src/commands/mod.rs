@@ -16,7 +16,8 @@ use crate::{args::Command, exit::Failure, output::Printer, settings::Settings};
 pub(crate) async fn run(command: Command, settings: &Settings, printer: &Printer) -> Result<ExitCode, Failure> {
     match command {
         Command::Completions { shell } => generate::completions(shell),
-        Command::Config { show: _ } => show::config(settings, printer)?,
+        Command::Config { check: true, .. } => show::check(settings, printer)?,
+        Command::Config { check: false, .. } => show::config(settings, printer)?,
         Command::Connect(args) => return run_client::connect(args, settings).await,
         Command::Creds(args) => creds::creds(&args, settings, printer).await?,
         Command::Demo(args) => demo::demo(&args, printer).await?,
