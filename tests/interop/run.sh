@@ -2,6 +2,7 @@
 # Every format of `shiftkey url`, read back by the software it is for. The exit status is the verdict.
 #
 # Needs cargo, python3, openssl and PostgreSQL's server programs; as root it installs what else is missing with apt-get.
+# node-postgres takes part where npm is installed.
 # Leaves nothing running and nothing behind but installed packages.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -24,12 +25,25 @@ if ! { [ -e "$jar" ] && command -v javac && odbcinst -q -d -n "PostgreSQL Unicod
     apt-get update -qq
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends unixodbc odbc-postgresql libpostgresql-jdbc-java default-jdk-headless >/dev/null
 fi
-python3 -m venv "$tmp/venv"
-"$tmp/venv/bin/pip" install -q --disable-pip-version-check \
-    psycopg2-binary==2.9.13 pyodbc==5.5.0 PyYAML==6.0.3 SQLAlchemy==2.1.9
+
+venv() {
+    python3 -m venv "$tmp/$1"
+    "$tmp/$1/bin/pip" install -q --disable-pip-version-check "${@:2}"
+}
+# dbt-core 1.12 fetches a part of itself from outside the registry.
+venv dbt 'dbt-core==1.11.16' 'dbt-redshift==1.11.2' &
+dbt=$!
+venv airflow apache-airflow==3.3.2 &
+airflow=$!
+venv clients psycopg2-binary==2.9.13 pyodbc==5.5.0 PyYAML==6.0.3 SQLAlchemy==2.1.9 sqlalchemy-redshift==1.0.0
+if command -v npm >/dev/null; then
+    npm install --silent --no-fund --no-audit --prefix "$tmp/node" pg@8.23.1 >/dev/null
+    export NODE_PATH="$tmp/node/node_modules"
+fi
 mkdir "$tmp/classes"
 javac -cp "$jar" -d "$tmp/classes" "$here/Pgjdbc.java"
 cargo build -q --manifest-path "$root/Cargo.toml" -p shiftkey --example render_cases
+cargo build -q --manifest-path "$root/Cargo.toml" -p shiftkey-cli
 
 # A CA, in a directory whose name needs quoting, and a server whose certificate it signed.
 mkdir "$tmp/a 'ca" "$tmp/server"
@@ -37,7 +51,7 @@ ca="$tmp/a 'ca/root+1.pem"
 openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj "/CN=interop" -keyout "$tmp/ca.key" -out "$ca" 2>/dev/null
 openssl req -newkey rsa:2048 -nodes -subj "/CN=localhost" -keyout "$tmp/server/key.pem" -out "$tmp/csr.pem" 2>/dev/null
 openssl x509 -req -in "$tmp/csr.pem" -CA "$ca" -CAkey "$tmp/ca.key" -CAcreateserial -days 2 \
-    -extfile <(echo "subjectAltName=DNS:localhost,IP:127.0.0.1") -out "$tmp/server/cert.pem" 2>/dev/null
+    -extfile <(echo "subjectAltName=DNS:localhost,DNS:warehouse.interop.test") -out "$tmp/server/cert.pem" 2>/dev/null
 chmod 600 "$tmp/server/key.pem"
 if [ "$(id -u)" = 0 ]; then chown -R postgres:postgres "$tmp/server"; fi
 
@@ -47,8 +61,14 @@ as "$bin/pg_ctl" -D "$tmp/server/data" -w -l "$tmp/server/log" start -o "-p $por
     -c ssl=on -c ssl_cert_file=$tmp/server/cert.pem -c ssl_key_file=$tmp/server/key.pem" >/dev/null || { cat "$tmp/server/log"; exit 1; }
 
 export ADMIN_DSN="host=$tmp/server port=$port user=admin dbname=postgres" PGJDBC_CLASSPATH="$tmp/classes:$jar"
-"$tmp/venv/bin/python" "$here/strings.py" logins "$port" "$ca" >"$tmp/logins"
-cases=$(cargo metadata --manifest-path "$root/Cargo.toml" --no-deps --format-version 1 |
-    python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')/debug/examples/render_cases
-"$cases" <"$tmp/logins" >"$tmp/cases"
-"$tmp/venv/bin/python" "$here/strings.py" check <"$tmp/cases"
+export AIRFLOW_PYTHON="$tmp/airflow/bin/python" AIRFLOW_HOME="$tmp/airflow-home"
+built=$(cargo metadata --manifest-path "$root/Cargo.toml" --no-deps --format-version 1 |
+    python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')/debug
+"$tmp/clients/bin/python" "$here/strings.py" logins "$port" "$ca" >"$tmp/logins"
+"$built/examples/render_cases" <"$tmp/logins" >"$tmp/cases"
+wait "$airflow"
+"$tmp/clients/bin/python" "$here/strings.py" check <"$tmp/cases"
+
+wait "$dbt"
+export shiftkey="$built/shiftkey" root dbt="$tmp/dbt/bin" tmp
+"$shiftkey" sandbox -q --engine postgres -- bash "$here/sandbox.sh"

@@ -1,13 +1,15 @@
 """Reads connection strings back with the clients they are for. Run by run.sh.
 
-Where a client runs here, it signs in to a real PostgreSQL over verified TLS; where it does not (Amazon's JDBC driver,
-Npgsql, dbt, Airflow), its documented grammar is applied. Prints one line for each format; the exit status is the verdict.
+Where a client runs here, it signs in to a real PostgreSQL over verified TLS, or its own parser reads the string (Airflow);
+where it does not (Amazon's JDBC driver, Npgsql), its documented grammar is applied. dbt signs in to the sandbox: sandbox.sh.
+Prints one line for each format; the exit status is the verdict.
 """
 
 import base64
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -20,6 +22,9 @@ import sqlalchemy
 import yaml
 
 WHO = "select current_user, current_database()"
+
+# The name on the server's certificate; no resolver knows it.
+CERTIFIED = "warehouse.interop.test"
 
 
 def logins(port, ca_file):
@@ -37,6 +42,8 @@ def logins(port, ca_file):
         ("IAM:edge", " leading and trailing ", "dev"),
     ]:
         yield {"user": user, "password": password, "host": "localhost", "port": port, "database": database, "ca_file": ca_file}
+    tunnel = {"host": "127.0.0.1", "server_name": CERTIFIED, "port": port, "ca_file": ca_file}
+    yield {"user": "IAM:tunnel", "password": "x", "database": "dev", **tunnel}
 
 
 def psql(arguments=(), **environment):
@@ -60,8 +67,12 @@ def same(case, user, password, host=None, port=None, database=None):
     want = case["expected"]
     assert user == want["user"], f"user {user!r}"
     assert password == want["password"], f"password {password!r}"
-    assert host in (None, want["host"]) and str(port or want["port"]) == str(want["port"]), f"{host}:{port}"
+    assert host in (None, verified(case)) and str(port or want["port"]) == str(want["port"]), f"{host}:{port}"
     assert database in (None, want["database"]), f"database {database!r}"
+
+
+def verified(case):
+    return case["expected"].get("server_name") or case["expected"]["host"]
 
 
 def signed_in(case, who):
@@ -72,6 +83,7 @@ def libpq(case):
     info = psycopg2.extensions.parse_dsn(case["text"])
     same(case, info["user"], info["password"], info["host"], info["port"], info["dbname"])
     assert info["sslmode"] == "verify-full" and info["sslrootcert"] == case["expected"]["ca_file"]
+    assert info.get("hostaddr") == (case["expected"]["host"] if verified(case) == CERTIFIED else None)
     signed_in(case, psql([case["text"]]))
 
 
@@ -86,7 +98,7 @@ def env(case):
 def pgpass(case):
     want = case["expected"]
     with written("#\n" + case["text"]) as file:
-        signed_in(case, psql(PGPASSFILE=file.name, PGHOST=want["host"], PGPORT=str(want["port"]), PGUSER=want["user"],
+        signed_in(case, psql(PGPASSFILE=file.name, PGHOST=verified(case), PGHOSTADDR="127.0.0.1", PGPORT=str(want["port"]), PGUSER=want["user"],
                              PGDATABASE=want["database"], PGSSLMODE="verify-full", PGSSLROOTCERT=want["ca_file"]))
 
 
@@ -97,6 +109,7 @@ def pg_service(case):
 
 def sqlalchemy_url(case):
     url = sqlalchemy.make_url(case["text"])
+    assert url.get_dialect().__module__.startswith("sqlalchemy_redshift"), url.get_dialect()
     same(case, url.username, url.password, url.host, url.port, url.database)
     with sqlalchemy.create_engine(url, poolclass=sqlalchemy.pool.NullPool).connect() as connection:
         signed_in(case, connection.exec_driver_sql(WHO).one())
@@ -147,18 +160,66 @@ def dotnet(case):
 
 
 def dbt(case):
+    comment, _, _ = case["text"].partition("\n")
+    assert shlex.split(comment)[-1] == "SSL_CERT_FILE=" + case["expected"]["ca_file"], comment
     output = yaml.safe_load(case["text"])
     same(case, output["user"], output["password"], output["host"], output["port"], output["dbname"])
     assert output["type"] == "redshift" and output["sslmode"] == "verify-full"
 
 
-def airflow(case):
-    """As airflow.models.Connection reads a URI."""
-    url = urllib.parse.urlsplit(case["text"])
-    extra = dict(urllib.parse.parse_qsl(url.query, keep_blank_values=True))
-    part = urllib.parse.unquote
-    same(case, part(url.username), part(url.password), part(url.hostname), url.port, part(url.path[1:]))
-    assert url.scheme == "postgres" and extra["sslmode"] == "verify-full" and extra["sslrootcert"] == case["expected"]["ca_file"]
+AIRFLOW = """
+import json, sys
+from airflow.models.connection import Connection
+for line in sys.stdin:
+    found = Connection(conn_id="x", uri=json.loads(line))
+    fields = [found.conn_type, found.login, found.password, found.host, found.port, found.schema, found.extra_dejson]
+    print(json.dumps(fields), file=sys.__stdout__)
+"""
+
+
+def airflow(cases):
+    """Airflow's own class; its hook hands `extra` to psycopg2."""
+    uris = "".join(json.dumps(case["text"]) + "\n" for case in cases)
+    done = subprocess.run([os.environ["AIRFLOW_PYTHON"], "-c", AIRFLOW], input=uris, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for case, line in zip(cases, [line for line in done.stdout.splitlines() if line.startswith("[\"")], strict=True):
+        kind, user, password, host, port, database, extra = json.loads(line)
+        same(case, user, password, host, port, database)
+        assert kind == "postgres" and extra["sslmode"] == "verify-full" and extra["sslrootcert"] == case["expected"]["ca_file"]
+        signed_in(case, psql([psycopg2.extensions.make_dsn(host=host, port=port, user=user, password=password, dbname=database, **extra)]))
+
+
+NODE = """
+const {Client} = require('pg');
+const urls = require('fs').readFileSync(0, 'utf8').trim().split('\\n').map(JSON.parse);
+(async () => {
+  for (const url of urls) {
+    const client = new Client(url);
+    await client.connect();
+    const row = (await client.query('select current_user, current_database()')).rows[0];
+    console.log(JSON.stringify([client.user, client.password, client.host, client.port, client.database, Object.values(row)]));
+    await client.end();
+  }
+})();
+"""
+
+
+def node(cases):
+    """node-postgres knows no hostaddr: it dials the name that it verifies."""
+    mine = [case for case in cases if verified(case) != CERTIFIED]
+    urls = "".join(json.dumps(case["text"]) + "\n" for case in mine)
+    done = subprocess.run(["node", "-e", NODE], input=urls, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for case, line in zip(mine, done.stdout.splitlines(), strict=True):
+        user, password, host, port, database, who = json.loads(line)
+        same(case, user, password, host, port, database)
+        signed_in(case, who)
+
+
+def uri(cases):
+    each(libpq)(cases)
+    if os.environ.get("NODE_PATH"):
+        node(cases)
 
 
 def each(check):
@@ -175,7 +236,7 @@ READERS = {
     "jdbc": ("its grammar", each(redshift_jdbc)),
     "jdbc-postgresql": ("pgJDBC signed in", pgjdbc),
     "odbc": ("psqlODBC signed in", each(odbc)),
-    "uri": ("libpq signed in", each(libpq)),
+    "uri": ("libpq and node-postgres signed in" if os.environ.get("NODE_PATH") else "libpq signed in", uri),
     "keyword": ("libpq signed in", each(libpq)),
     "sqlalchemy": ("SQLAlchemy signed in", each(sqlalchemy_url)),
     "dotnet": ("its grammar", each(dotnet)),
@@ -183,8 +244,11 @@ READERS = {
     "pgpass": ("libpq signed in", each(pgpass)),
     "pg-service": ("libpq signed in", each(pg_service)),
     "dbt": ("PyYAML", each(dbt)),
-    "airflow": ("its grammar", each(airflow)),
+    "airflow": ("Airflow read it, libpq signed in", airflow),
 }
+
+# What cannot say to dial one host and verify the name of another.
+ONE_NAME = {"jdbc", "jdbc-postgresql", "odbc", "dotnet", "dbt"}
 
 
 def provision(cases):
@@ -213,6 +277,8 @@ def main():
         carried = [case for case in mine if case["text"] is not None]
         try:
             assert carried, "nothing was rendered"
+            tunnelled = any(verified(case) == CERTIFIED for case in carried)
+            assert tunnelled != (name in ONE_NAME), "a name to verify was dropped, or refused without need"
             check(carried)
             print(f"ok   {name}: {len(carried)} of {len(mine)} logins, {how}, {len(mine) - len(carried)} refused by shiftkey")
         except Exception as error:

@@ -83,12 +83,17 @@ pub(crate) enum Command {
         /// Shell
         shell: clap_complete::Shell,
     },
-    /// Show the configuration and where each value comes from
-    #[command(after_help = "Examples:\n  shiftkey config --show\n  shiftkey config --show --json")]
+    /// Show the configuration and where each value comes from, or check it
+    #[command(
+        after_help = "Examples:\n  shiftkey config --show\n  shiftkey config --check\n  shiftkey config --check --config shiftkey.toml"
+    )]
     Config {
         /// Print every value with its origin (the default)
-        #[arg(long)]
+        #[arg(long, conflicts_with = "check")]
         show: bool,
+        /// Check all files and every target, print each mistake with its line, and exit with 2 if there is one
+        #[arg(long)]
+        check: bool,
     },
     /// Open psql, or another client, signed in
     ///

@@ -1,6 +1,6 @@
 //! Prints connection strings as JSON lines, for real clients to read back: `tests/interop/run.sh` runs it.
 //!
-//! One line for each login of standard input (`{user, password, host, port, database}`) and each format:
+//! One line for each login of standard input (`{user, password, host, port, database, server_name, ca_file}`, the last two optional) and each format:
 //! `{format, text, expected}`, with `text` null where the format refuses to carry the login.
 
 use std::{
@@ -36,7 +36,7 @@ fn login(value: &Value) -> Option<Login> {
     Some(Login {
         target: "interop".to_owned(),
         endpoint: Endpoint { host: text("host")?, port: u16::try_from(value["port"].as_u64()?).ok()? },
-        server_name: None,
+        server_name: text("server_name"),
         database: text("database")?,
         credential: Arc::new(Credential {
             db_user: text("user")?,

@@ -29,13 +29,9 @@ const BUNDLES: [&str; 6] = [
 /// # Errors
 /// When a file that was named cannot be read, or the system has none.
 pub fn pem(env: &Env, explicit: Option<&Path>) -> Result<Vec<u8>> {
-    if let Some(path) = explicit.or_else(|| env.var("SSL_CERT_FILE").map(Path::new)) {
+    if let Some(path) = file(env, explicit) {
         return std::fs::read(path)
             .map_err(|error| Error::config(format!("the CA file {} cannot be read", path.display())).with_source(error));
-    }
-    if let Some(bundle) = system_bundle() {
-        return std::fs::read(bundle)
-            .map_err(|error| Error::config(format!("the CA file {} cannot be read", bundle.display())).with_source(error));
     }
     let native = rustls_native_certs::load_native_certs();
     if native.certs.is_empty() {
@@ -44,8 +40,12 @@ pub fn pem(env: &Env, explicit: Option<&Path>) -> Result<Vec<u8>> {
     Ok(native.certs.iter().flat_map(|certificate| to_pem(certificate)).collect())
 }
 
-/// The system's bundle, for programs that need a path.
-pub fn system_bundle() -> Option<&'static Path> {
+/// The file that [`pem`] reads, for programs that need a path: `explicit`, else `SSL_CERT_FILE`, else the system's bundle.
+pub fn file<'a>(env: &'a Env, explicit: Option<&'a Path>) -> Option<&'a Path> {
+    explicit.or_else(|| env.var("SSL_CERT_FILE").map(Path::new)).or_else(|| system_bundle())
+}
+
+fn system_bundle() -> Option<&'static Path> {
     BUNDLES.iter().map(Path::new).find(|path| path.is_file())
 }
 

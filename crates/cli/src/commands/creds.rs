@@ -1,6 +1,8 @@
 //! `creds` and `url`: a credential, printed.
 
-use shiftkey::{Clock, Error, Login, Mapping, Origin, SystemClock, Target, Warehouse, dsn};
+use std::path::Path;
+
+use shiftkey::{Clock, Error, Login, Mapping, Origin, SystemClock, Target, Warehouse, dsn, trust};
 
 use super::cache::span;
 use crate::{
@@ -79,7 +81,7 @@ pub(crate) async fn url(args: &UrlArgs, settings: &Settings, printer: &Printer) 
     let target = settings.target(&args.target.target, &args.target.options)?;
     let url = match &args.via_proxy {
         Some(address) => via_proxy(args, address, &target)?,
-        None => dsn::render(args.format, &settings.shiftkey()?.login(&target).await?)?.expose().to_owned(),
+        None => string(args, settings.shiftkey()?.login(&target).await?, settings)?,
     };
     print_url(args, &target, &url, printer)
 }
@@ -90,8 +92,16 @@ pub(crate) fn cached_url(args: &UrlArgs, settings: &Settings, printer: &Printer)
         return None;
     }
     let (target, login) = cached(&args.target, settings)?;
-    let url = dsn::render(args.format, &login).ok()?;
-    Some(print_url(args, &target, url.expose(), printer))
+    let printed = string(args, login, settings).and_then(|url| print_url(args, &target, &url, printer));
+    Some(printed)
+}
+
+fn string(args: &UrlArgs, mut login: Login, settings: &Settings) -> Result<String, Failure> {
+    if args.format.is_libpq() {
+        // libpq alone trusts nothing that is not named.
+        login.ca_file = trust::file(&settings.env, login.ca_file.as_deref()).map(Path::to_owned);
+    }
+    Ok(dsn::render(args.format, &login)?.expose().to_owned())
 }
 
 fn via_proxy(args: &UrlArgs, address: &str, target: &Target) -> Result<String, Failure> {

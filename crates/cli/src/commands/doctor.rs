@@ -37,7 +37,7 @@ pub(crate) async fn doctor(name: Option<&str>, options: &CredentialOptions, sett
         .check("configuration", async {
             match name {
                 Some(name) => settings.target(name, options).map(|target| (describe(&target), Some(target))),
-                None => settings.config().map(|config| (format!("{} targets", config.target_names().len()), None)),
+                None => configured(settings).map(|detail| (detail, None)),
             }
         })
         .await
@@ -56,6 +56,15 @@ pub(crate) async fn doctor(name: Option<&str>, options: &CredentialOptions, sett
         printer.json(&report.steps)?;
     }
     report.failure.map_or(Ok(()), |kind| Err(Failure::Reported(kind)))
+}
+
+/// How many targets there are, unless something is wrong with one.
+fn configured(settings: &Settings) -> Result<String> {
+    let config = settings.config()?;
+    match config.mistakes().len() {
+        0 => Ok(format!("targets: {}", config.target_names().len())),
+        many => Err(Error::config(format!("mistakes: {many}")).with_hint("`shiftkey config --check` tells each with its line")),
+    }
 }
 
 /// The steps that concern one warehouse.

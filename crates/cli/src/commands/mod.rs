@@ -18,7 +18,8 @@ pub(crate) async fn run(command: Command, settings: &Settings, printer: &Printer
     match command {
         Command::Cache { command } => cache::cache(&command, settings, printer)?,
         Command::Completions { shell } => generate::completions(shell),
-        Command::Config { show: _ } => show::config(settings, printer)?,
+        Command::Config { check: true, .. } => show::check(settings, printer)?,
+        Command::Config { check: false, .. } => show::config(settings, printer)?,
         Command::Connect(args) => return run_client::connect(args, settings).await,
         Command::Creds(args) => creds::creds(&args, settings, printer).await?,
         Command::Demo(args) => demo::demo(&args, printer).await?,

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use shiftkey::{Error, ErrorKind, Login, Result, dsn, trust};
+use shiftkey::{Env, Error, ErrorKind, Login, Result, dsn, trust};
 use tokio::process::Command;
 
 use crate::{
@@ -30,7 +30,7 @@ pub(crate) async fn connect(args: ConnectArgs, settings: &Settings) -> Result<Ex
     let login = login(&args.target, settings).await?;
     let mut command = Command::new(&args.client);
     command.args(&args.arguments);
-    let _passfile = signed_in(&mut command, &login)?;
+    let _passfile = signed_in(&mut command, &login, &settings.env)?;
     child::run(command).await
 }
 
@@ -40,11 +40,11 @@ pub(crate) async fn exec(args: ExecArgs, settings: &Settings) -> Result<ExitCode
     let mut command = Command::new(program);
     command.args(arguments);
     let _passfile = if args.direct {
-        variables(&mut command, &login)?;
+        variables(&mut command, &login, &settings.env)?;
         command.env("PGPASSWORD", login.credential.password.expose());
         None
     } else {
-        Some(signed_in(&mut command, &login)?)
+        Some(signed_in(&mut command, &login, &settings.env)?)
     };
     child::run(command).await
 }
@@ -55,8 +55,8 @@ async fn login(args: &TargetArgs, settings: &Settings) -> Result<Login> {
 }
 
 /// Sets the variables and gives the password by a file in memory, which must live until the child has ended.
-fn signed_in(command: &mut Command, login: &Login) -> Result<Memfd> {
-    variables(command, login)?;
+fn signed_in(command: &mut Command, login: &Login, env: &Env) -> Result<Memfd> {
+    variables(command, login, env)?;
     let line = dsn::render(dsn::Format::Pgpass, login)?;
     let passfile = Memfd::new(format!("{}\n", line.expose()).as_bytes())
         .map_err(|error| Error::new(ErrorKind::Unexpected, "a file in memory could not be made").with_source(error))?;
@@ -64,14 +64,14 @@ fn signed_in(command: &mut Command, login: &Login) -> Result<Memfd> {
     Ok(passfile)
 }
 
-fn variables(command: &mut Command, login: &Login) -> Result<()> {
+fn variables(command: &mut Command, login: &Login, env: &Env) -> Result<()> {
     for name in FOREIGN {
         command.env_remove(name);
     }
-    let ca_file = login.ca_file.as_deref().or_else(|| trust::system_bundle()).ok_or_else(|| {
+    let ca_file = trust::file(env, login.ca_file.as_deref()).ok_or_else(|| {
         Error::config("this system has no file of CA certificates").with_hint("install ca-certificates, or pass --ca-file")
     })?;
-    let (host, address) = dialled(login)?;
+    let (host, address) = dsn::libpq_address(login).map_err(|error| error.with_target(&login.target))?;
     command.env("PGHOST", host);
     if let Some(address) = address {
         command.env("PGHOSTADDR", address);
@@ -83,18 +83,4 @@ fn variables(command: &mut Command, login: &Login) -> Result<()> {
         .env("PGSSLMODE", "verify-full")
         .env("PGSSLROOTCERT", ca_file);
     Ok(())
-}
-
-/// libpq verifies PGHOST and dials PGHOSTADDR, so a name to verify can differ from an address dialled.
-fn dialled(login: &Login) -> Result<(&str, Option<&str>)> {
-    let host = login.endpoint.host.as_str();
-    match login.server_name.as_deref() {
-        None => Ok((host, None)),
-        Some(name) if host.parse::<std::net::IpAddr>().is_ok() => Ok((name, Some(host))),
-        Some("localhost") if host == "localhost" => Ok((host, None)),
-        Some(name) if host == "localhost" => Ok((name, Some("127.0.0.1"))),
-        Some(_) => {
-            Err(Error::config("with server_name, libpq needs the host to be an IP address").with_hint("pass --host 127.0.0.1 or the like"))
-        }
-    }
 }

@@ -1,46 +1,109 @@
 //! `config`, `targets` and `whoami`: what is known.
 
-use shiftkey::{Warehouse, discover::Discovered, identity::Scope};
+use shiftkey::{
+    Config, Error, ErrorKind, Overrides, Warehouse,
+    discover::Discovered,
+    identity::Scope,
+    target::config::{Mistake, Setting},
+};
 
 use crate::{exit::Failure, output::Printer, settings::Settings};
 
 pub(crate) fn config(settings: &Settings, printer: &Printer) -> Result<(), Failure> {
-    let values = settings.config()?.settings();
+    let config = settings.config()?;
+    let values = config.settings();
     if printer.json {
         let list: Vec<_> = values
             .iter()
-            .map(|setting| serde_json::json!({ "key": setting.key, "value": setting.value, "origin": setting.origin.to_string() }))
+            .map(|setting| {
+                serde_json::json!({
+                    "key": setting.key, "value": setting.value, "origin": setting.origin.to_string(), "line": setting.line
+                })
+            })
             .collect();
         printer.json(&list)?;
     } else if values.is_empty() {
         printer.say("nothing is configured");
     } else {
-        let rows: Vec<_> = values.into_iter().map(|setting| vec![setting.key, setting.value, setting.origin.to_string()]).collect();
+        let origin = |setting: &Setting| match setting.line {
+            Some(line) => format!("{}:{line}", setting.origin),
+            None => setting.origin.to_string(),
+        };
+        let rows: Vec<_> = values.iter().map(|setting| vec![setting.key.clone(), setting.value.clone(), origin(setting)]).collect();
         printer.table(&["KEY", "VALUE", "ORIGIN"], &rows)?;
     }
+    report(&config.mistakes(), printer);
     Ok(())
 }
 
+/// Every mistake in the files; nothing is asked of AWS.
+pub(crate) fn check(settings: &Settings, printer: &Printer) -> Result<(), Failure> {
+    let mistakes = Config::check(&settings.env, settings.global.config.as_deref());
+    if printer.json {
+        let list: Vec<_> = mistakes
+            .iter()
+            .map(|mistake| {
+                serde_json::json!({ "file": mistake.file, "line": mistake.line, "message": mistake.message, "hint": mistake.hint })
+            })
+            .collect();
+        let mut report = serde_json::json!({ "mistakes": list });
+        if !mistakes.is_empty() {
+            let message = format!("mistakes in the configuration: {}", mistakes.len());
+            report["error"] = serde_json::json!({ "kind": ErrorKind::Config.name(), "message": message, "hint": null });
+        }
+        printer.json(&report)?;
+    }
+    told(&mistakes, printer)?;
+    let targets = settings.config()?.target_names().len();
+    printer.say(&format!("no mistakes; targets: {targets}"));
+    Ok(())
+}
+
+fn report(mistakes: &[Mistake], printer: &Printer) {
+    for mistake in mistakes {
+        let error = Error::config(mistake.to_string());
+        printer.warning(&match &mistake.hint {
+            Some(hint) => error.with_hint(hint),
+            None => error,
+        });
+    }
+}
+
+/// Those that can be used; what is wrong with the others is told as well, and decides the status.
 pub(crate) fn targets(settings: &Settings, printer: &Printer) -> Result<(), Failure> {
     let config = settings.config()?;
+    let mistakes = config.mistakes();
     let mut rows = Vec::new();
     for name in config.target_names() {
-        let target = config.resolve(&name, &shiftkey::Overrides::default())?;
-        let region = target.region.clone().unwrap_or_default();
-        rows.push(vec![name, warehouse(&target.warehouse), region, target.database, target.profile.unwrap_or_default()]);
+        match config.resolve(&name, &Overrides::default()) {
+            Ok(target) => {
+                let region = target.region.clone().unwrap_or_default();
+                rows.push(vec![name, warehouse(&target.warehouse), region, target.database, target.profile.unwrap_or_default()]);
+            }
+            // A variable is to blame, then, and for each target in the same way.
+            Err(error) if mistakes.is_empty() => return Err(error.into()),
+            Err(_) => {}
+        }
     }
-    if rows.is_empty() && !printer.json {
+    if rows.is_empty() && mistakes.is_empty() && !printer.json {
         printer.say("no target is configured; `shiftkey targets --discover` lists what AWS has");
         return Ok(());
     }
-    print(printer, &["TARGET", "WAREHOUSE", "REGION", "DATABASE", "PROFILE"], &rows)
+    print(printer, &["TARGET", "WAREHOUSE", "REGION", "DATABASE", "PROFILE"], &rows)?;
+    told(&mistakes, printer)
+}
+
+fn told(mistakes: &[Mistake], printer: &Printer) -> Result<(), Failure> {
+    report(mistakes, printer);
+    if mistakes.is_empty() { Ok(()) } else { Err(Failure::Reported(ErrorKind::Config)) }
 }
 
 pub(crate) async fn discover(settings: &Settings, printer: &Printer) -> Result<(), Failure> {
     let shiftkey = settings.shiftkey()?;
     let mut rows = Vec::new();
     let (mut failures, mut listed) = (Vec::new(), false);
-    for scope in scopes(settings)? {
+    let (scopes, mistakes) = scopes(settings)?;
+    for scope in scopes {
         match shiftkey.discover(&scope).await {
             Ok(discovery) => {
                 listed = true;
@@ -54,17 +117,20 @@ pub(crate) async fn discover(settings: &Settings, printer: &Printer) -> Result<(
         return Err(error.into());
     }
     failures.iter().for_each(|error| printer.warning(error));
-    print(printer, &["TARGET", "STATUS", "HOST", "PORT", "DATABASE"], &rows)
+    print(printer, &["TARGET", "STATUS", "HOST", "PORT", "DATABASE"], &rows)?;
+    told(&mistakes, printer)
 }
 
-/// Flags name one identity and region; otherwise each environment is one, or the default chain when there is none.
-fn scopes(settings: &Settings) -> Result<Vec<Scope>, Failure> {
+/// Flags name one identity and region; otherwise each environment is one, or the default chain when there is none. An
+/// environment with a mistake is none.
+fn scopes(settings: &Settings) -> Result<(Vec<Scope>, Vec<Mistake>), Failure> {
     let named = settings.scope();
     if named != Scope::default() {
-        return Ok(vec![named]);
+        return Ok((vec![named], Vec::new()));
     }
     let mut scopes: Vec<Scope> = Vec::new();
-    for environment in settings.config()?.environments() {
+    let config = settings.config()?;
+    for environment in config.environments() {
         let scope = Scope { profile: environment.profile, region: environment.region, endpoint_url: environment.endpoint_url };
         if !scopes.contains(&scope) {
             scopes.push(scope);
@@ -73,7 +139,7 @@ fn scopes(settings: &Settings) -> Result<Vec<Scope>, Failure> {
     if scopes.is_empty() {
         scopes.push(named);
     }
-    Ok(scopes)
+    Ok((scopes, config.mistakes()))
 }
 
 pub(crate) async fn whoami(settings: &Settings, printer: &Printer) -> Result<(), Failure> {

@@ -17,6 +17,28 @@ fn a_client_finds_everything_but_a_password_in_its_environment() {
 }
 
 #[test]
+fn a_client_verifies_one_name_and_dials_another_address() {
+    let tunnel = |script: &str| {
+        let client =
+            ["exec", "prod/analytics", "--host", "127.0.0.1", "--port", "15439", "--server-name", "c.example.com", "--", "sh", "-c"];
+        Test::new().args(client).args([script]).run().success()
+    };
+    tunnel("env; cat \"$PGPASSFILE\"").out("PGHOST=c.example.com\n").out("PGHOSTADDR=127.0.0.1\n").out("\nc.example.com:15439:dev:");
+    let named = ["--host", "nlb.example.com", "--port", "15439", "--server-name", "c.example.com"];
+    Test::new().args(["connect", "prod/analytics"]).args(named).run().status(2).err("prod/analytics: libpq cannot dial").err("IP address");
+    Test::new().args(["url", "prod/analytics"]).args(named).run().status(2).err("the format jdbc cannot say").err("hint: ");
+}
+
+#[test]
+fn clients_of_libpq_are_told_which_certificates_to_trust() {
+    let ca_file = |test: Test| test.env("SHIFTKEY_CA_FILE", "").env("SSL_CERT_FILE", "/some/ca.pem");
+    ca_file(Test::new()).args(["exec", "prod/analytics", "--", "env"]).run().success().out("PGSSLROOTCERT=/some/ca.pem\n");
+    let url = |format| ca_file(Test::new()).args(["url", "prod/analytics", "--format", format]).run().success().stdout;
+    assert!(url("uri").ends_with("?sslmode=verify-full&sslrootcert=%2Fsome%2Fca.pem\n"), "libpq trusts nothing unless told");
+    assert!(!url("jdbc").contains("ca.pem"), "Java has a trust store of its own");
+}
+
+#[test]
 fn exec_returns_the_childs_status() {
     let exec = |script: &str| Test::new().args(["exec", "prod/analytics", "--", "sh", "-c", script]).run().status;
     assert_eq!((exec("exit 0"), exec("exit 7"), exec("kill -TERM $$"), exec("kill -KILL $$")), (0, 7, 143, 137));

@@ -78,6 +78,34 @@ fn the_configuration_is_shown_with_origins() {
 }
 
 #[test]
+fn mistakes_in_the_configuration_are_all_told_and_stop_only_what_they_concern() {
+    let wrong = "[environments.prod]\nregion = \"us-east-1\"\n\n[targets.\"prod/good\"]\ncluster = \"a\"\n\n\
+                 [targets.\"prod/bad\"]\nclustr = \"a\"\nduration = \"2h\"\n";
+    let run = |args: &[&str]| Test::bare().file(".config/shiftkey/config.toml", wrong).args(args).run();
+    let ran = run(&["config", "--check"]).status(2).err("config.toml:8: unknown key 'clustr'\nhint: did you mean 'cluster'?\n");
+    ran.err("config.toml:9: a credential lives from 15m to 1h, not 2h\n");
+    let json = run(&["config", "--check", "--json"]).status(2).json();
+    assert_eq!((json["mistakes"][0]["line"].as_u64(), json["mistakes"][1]["line"].as_u64()), (Some(8), Some(9)));
+    assert_eq!(json["error"]["kind"], "config");
+    let ran = run(&["targets"]).status(2).out("prod/good").err("config.toml:8: ").err("config.toml:9: ");
+    assert!(!ran.stdout.contains("prod/bad"), "{}", ran.stdout);
+    run(&["config"]).success().out("config.toml:2\n").err("config.toml:8: ");
+    run(&["doctor"]).status(2).out("configuration  failed").out("config --check");
+    run(&["creds", "prod/bad"]).status(2).err("shiftkey: prod/bad: the configuration has 2 mistakes\nhint: correct each of these:\n");
+    run(&["creds", "prod/good"]).status(3).err("no AWS identity");
+}
+
+#[test]
+fn a_configuration_without_mistakes_says_so() {
+    Test::new().args(["config", "--check"]).run().success().err("no mistakes; targets: ");
+    let json = Test::new().args(["config", "--check", "--json"]).run().success().json();
+    assert_eq!(json, serde_json::json!({ "mistakes": [] }));
+    // Before there is any, and when it cannot be parsed at all.
+    Test::bare().args(["config", "--check"]).run().success().err("targets: 0");
+    Test::bare().file("shiftkey.toml", "nonsense").args(["config", "--check"]).run().status(2).err("shiftkey.toml:1: ");
+}
+
+#[test]
 fn doctor_checks_every_step() {
     let ran = Test::new().args(["doctor", "prod/analytics"]).run().success();
     for step in ["configuration", "identity", "endpoint", "credential", "network", "TLS", "query"] {

@@ -1,7 +1,8 @@
 //! Connection strings: one [`Login`] in the syntax of each client. No IO.
 //!
 //! Passwords hold `/ + =` and may hold anything; users hold a colon. So each format quotes by its own documented rule, and
-//! what a format cannot carry is an error, never a broken string.
+//! what a format cannot carry is an error, never a broken string: a name to verify that is not the host dialled, say, which
+//! libpq alone can express. What is left out without harm is said in `docs/connection-strings.md`.
 
 mod quote;
 mod render;
@@ -37,7 +38,8 @@ pub enum Format {
     PgService,
     /// A line of `.pgpass`.
     Pgpass,
-    /// SQLAlchemy with psycopg2.
+    /// SQLAlchemy with sqlalchemy-redshift and psycopg2. (SQLAlchemy's own PostgreSQL dialect asks Redshift for a setting that
+    /// it does not have.)
     Sqlalchemy,
     /// libpq's URI.
     Uri,
@@ -59,6 +61,15 @@ impl Format {
         Self::Dbt,
         Self::Airflow,
     ];
+
+    /// Whether its clients are libpq at heart: they verify one name and may dial another address, and they trust no
+    /// certificate unless a CA file is named.
+    pub fn is_libpq(self) -> bool {
+        match self {
+            Self::Airflow | Self::Env | Self::Keyword | Self::PgService | Self::Sqlalchemy | Self::Uri => true,
+            Self::Dbt | Self::Dotnet | Self::Jdbc | Self::JdbcPostgresql | Self::Odbc | Self::Pgpass => false,
+        }
+    }
 
     /// The name that `--format` takes.
     pub fn name(self) -> &'static str {
@@ -102,6 +113,8 @@ struct Parts<'a> {
     /// A name for what needs one: the section of a service file.
     name: &'a str,
     host: &'a str,
+    /// What libpq dials instead of the host.
+    address: Option<&'a str>,
     port: u16,
     database: &'a str,
     user: &'a str,
@@ -115,6 +128,27 @@ struct Parts<'a> {
 struct Tls<'a> {
     /// A CA file instead of the client's own anchors.
     ca_file: Option<&'a str>,
+}
+
+/// What libpq verifies and what it dials: the values of `host` and, when that is not enough, of `hostaddr`.
+///
+/// # Errors
+/// `Config` when a name is to be verified that is not the host's, and the host is not an IP address.
+pub fn libpq_address(login: &Login) -> Result<(&str, Option<&str>)> {
+    let host = login.endpoint.host.as_str();
+    match verified_name(login) {
+        None => Ok((host, None)),
+        Some(name) if host.parse::<std::net::IpAddr>().is_ok() => Ok((name, Some(host))),
+        Some(name) if host == "localhost" => Ok((name, Some("127.0.0.1"))),
+        Some(name) => Err(Error::config(format!("libpq cannot dial '{host}' by its name and verify the name '{name}'"))
+            .with_hint(format!("pass --host with the IP address of {host}"))),
+    }
+}
+
+/// The name to verify, unless it is the host's anyway: DNS knows neither case nor a dot at the end.
+fn verified_name(login: &Login) -> Option<&str> {
+    let plain = |name: &str| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    login.server_name.as_deref().filter(|name| plain(name) != plain(&login.endpoint.host))
 }
 
 /// Where a proxy listens and what to say to it.
@@ -156,24 +190,45 @@ pub fn render_masked(format: Format, login: &Login) -> Result<String> {
 /// As [`render`].
 pub fn render_via_proxy(format: Format, proxy: ViaProxy<'_>) -> Result<String> {
     let ViaProxy { host, port, database, user, target } = proxy;
-    render::render(format, Parts { name: target, host, port, database, user, password: None, tls: None })
+    let parts = Parts { name: target, host, address: None, port, database, user, password: None, tls: None };
+    render::render(format, parts).map_err(|error| error.with_target(target))
 }
 
 fn with_password(format: Format, login: &Login, password: &str) -> Result<String> {
-    let ca_file = match &login.ca_file {
-        None => None,
-        Some(path) => Some(path.to_str().ok_or_else(|| Error::config("the CA file's path is not UTF-8"))?),
+    let parts = || {
+        let ca_file = match &login.ca_file {
+            None => None,
+            Some(path) => Some(path.to_str().ok_or_else(|| Error::config("the CA file's path is not UTF-8"))?),
+        };
+        let (host, address) = host(format, login)?;
+        Ok(Parts {
+            name: &login.target,
+            host,
+            address,
+            port: login.endpoint.port,
+            database: &login.database,
+            user: &login.credential.db_user,
+            password: Some(password),
+            tls: Some(Tls { ca_file }),
+        })
     };
-    let parts = Parts {
-        name: &login.target,
-        host: &login.endpoint.host,
-        port: login.endpoint.port,
-        database: &login.database,
-        user: &login.credential.db_user,
-        password: Some(password),
-        tls: Some(Tls { ca_file }),
-    };
-    render::render(format, parts).map_err(|error| error.with_target(&login.target))
+    parts().and_then(|parts| render::render(format, parts)).map_err(|error: Error| error.with_target(&login.target))
+}
+
+/// The host that a format writes down, and the address beside it where the syntax has a place for one.
+fn host(format: Format, login: &Login) -> Result<(&str, Option<&str>)> {
+    let dialled = login.endpoint.host.as_str();
+    match verified_name(login) {
+        None => Ok((dialled, None)),
+        _ if format.is_libpq() => libpq_address(login),
+        // libpq looks a password up by `host`, the name that it verifies, wherever it dials.
+        Some(name) if format == Format::Pgpass => Ok((name, None)),
+        // JDBC and ODBC drivers, Npgsql and redshift_connector verify the name that they dial; none has a key for another.
+        Some(name) => Err(Error::config(format!("the format {format} cannot say to dial '{dialled}' and verify the name '{name}'"))
+            .with_hint(format!(
+                "use `shiftkey connect` or `exec`, or a format of libpq; or let {name} lead to {dialled} (a line in /etc/hosts) and pass --host {name}"
+            ))),
+    }
 }
 
 #[cfg(test)]

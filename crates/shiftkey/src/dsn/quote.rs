@@ -13,6 +13,13 @@ pub(super) fn percent(text: &str) -> String {
     utf8_percent_encode(text, UNRESERVED).to_string()
 }
 
+/// The path of a URI, where `+` and `@` are plain: node-postgres leaves them encoded, as SQLAlchemy 2.0 leaves all, and a
+/// database's name may have them (and nothing else that is encoded).
+pub(super) fn path(text: &str) -> String {
+    const PLAIN: &AsciiSet = &UNRESERVED.remove(b'+').remove(b'@');
+    utf8_percent_encode(text, PLAIN).to_string()
+}
+
 /// A host in a URI: an IPv6 address in brackets.
 pub(super) fn uri_host(host: &str) -> String {
     if host.contains(':') { format!("[{host}]") } else { host.to_owned() }

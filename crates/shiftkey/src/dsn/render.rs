@@ -20,7 +20,7 @@ pub(super) fn render(format: Format, parts: Parts<'_>) -> Result<String> {
         Format::Odbc => odbc(&parts),
         Format::PgService => pg_service(&parts),
         Format::Pgpass => Ok(pgpass(&parts)),
-        Format::Sqlalchemy => Ok(uri("postgresql+psycopg2", &parts)),
+        Format::Sqlalchemy => Ok(uri("redshift+psycopg2", &parts)),
         Format::Uri => Ok(uri("postgresql", &parts)),
     }
 }
@@ -28,34 +28,36 @@ pub(super) fn render(format: Format, parts: Parts<'_>) -> Result<String> {
 /// No name, host or password of AWS holds a control character, and most formats could not carry one.
 fn refuse_control(format: Format, parts: &Parts<'_>) -> Result<()> {
     let ca_file = parts.tls.and_then(|tls| tls.ca_file).unwrap_or_default();
-    let values = [parts.host, parts.database, parts.user, parts.password.unwrap_or_default(), ca_file];
+    let values = [parts.host, parts.address.unwrap_or_default(), parts.database, parts.user, parts.password.unwrap_or_default(), ca_file];
     if values.iter().any(|value| value.chars().any(char::is_control)) {
         return Err(Error::config(format!("a value holds a control character, which the format {format} cannot carry")));
     }
     Ok(())
 }
 
-impl Parts<'_> {
+impl<'a> Parts<'a> {
     /// libpq's words for TLS.
     fn sslmode(&self) -> &'static str {
         if self.tls.is_some() { "verify-full" } else { "disable" }
     }
 
-    fn ca_file(&self) -> Option<&str> {
+    fn ca_file(&self) -> Option<&'a str> {
         self.tls.and_then(|Tls { ca_file }| ca_file)
     }
 }
 
 fn uri(scheme: &str, parts: &Parts<'_>) -> String {
     let password = parts.password.map(|password| format!(":{}", percent(password))).unwrap_or_default();
-    let ca_file = parts.ca_file().map(|path| format!("&sslrootcert={}", percent(path))).unwrap_or_default();
+    let parameter = |name: &str, value: Option<&str>| value.map(|value| format!("&{name}={}", percent(value))).unwrap_or_default();
     format!(
-        "{scheme}://{}{password}@{}:{}/{}?sslmode={}{ca_file}",
+        "{scheme}://{}{password}@{}:{}/{}?sslmode={}{}{}",
         percent(parts.user),
         quote::uri_host(parts.host),
         parts.port,
-        percent(parts.database),
-        parts.sslmode()
+        quote::path(parts.database),
+        parts.sslmode(),
+        parameter("sslrootcert", parts.ca_file()),
+        parameter("hostaddr", parts.address)
     )
 }
 
@@ -74,8 +76,11 @@ fn jdbc(subprotocol: &str, parts: &Parts<'_>) -> String {
     match parts.tls {
         Some(Tls { ca_file }) => {
             url.push_str("&ssl=true&sslmode=verify-full");
-            if let Some(path) = ca_file {
-                url.push_str(&format!("&sslrootcert={}", percent(path)));
+            match ca_file {
+                Some(path) => url.push_str(&format!("&sslrootcert={}", percent(path))),
+                // pgJDBC would look for ~/.postgresql/root.crt; this is Java's own trust store, as Amazon's driver has it.
+                None if subprotocol == "postgresql" => url.push_str("&sslfactory=org.postgresql.ssl.DefaultJavaSSLFactory"),
+                None => {}
             }
         }
         None if subprotocol == "redshift" => url.push_str("&ssl=false"),
@@ -86,16 +91,21 @@ fn jdbc(subprotocol: &str, parts: &Parts<'_>) -> String {
 
 fn keyword(parts: &Parts<'_>) -> String {
     let port = parts.port.to_string();
-    let pairs = [
+    join(&keywords(parts, &port), " ", |name, value| format!("{name}={}", quote::keyword(value)))
+}
+
+/// libpq's keywords and their values.
+fn keywords<'a>(parts: &Parts<'a>, port: &'a str) -> [(&'static str, Option<&'a str>); 8] {
+    [
         ("host", Some(parts.host)),
-        ("port", Some(port.as_str())),
+        ("hostaddr", parts.address),
+        ("port", Some(port)),
         ("dbname", Some(parts.database)),
         ("user", Some(parts.user)),
         ("password", parts.password),
         ("sslmode", Some(parts.sslmode())),
         ("sslrootcert", parts.ca_file()),
-    ];
-    join(&pairs, " ", |name, value| format!("{name}={}", quote::keyword(value)))
+    ]
 }
 
 fn odbc(parts: &Parts<'_>) -> Result<String> {
@@ -141,6 +151,7 @@ fn env(parts: &Parts<'_>) -> String {
     let port = parts.port.to_string();
     let pairs = [
         ("PGHOST", Some(parts.host)),
+        ("PGHOSTADDR", parts.address),
         ("PGPORT", Some(port.as_str())),
         ("PGDATABASE", Some(parts.database)),
         ("PGUSER", Some(parts.user)),
@@ -160,18 +171,9 @@ fn pgpass(parts: &Parts<'_>) -> String {
 
 fn pg_service(parts: &Parts<'_>) -> Result<String> {
     let port = parts.port.to_string();
-    let pairs = [
-        ("host", Some(parts.host)),
-        ("port", Some(port.as_str())),
-        ("dbname", Some(parts.database)),
-        ("user", Some(parts.user)),
-        ("password", parts.password),
-        ("sslmode", Some(parts.sslmode())),
-        ("sslrootcert", parts.ca_file()),
-    ];
     let name: String = parts.name.chars().map(|char| if matches!(char, '[' | ']' | '/' | ':' | '@') { '_' } else { char }).collect();
     let mut lines = vec![format!("[{name}]")];
-    for (key, value) in pairs {
+    for (key, value) in keywords(parts, &port) {
         if let Some(value) = value {
             lines.push(format!("{key}={}", quote::service(value)?));
         }
@@ -179,17 +181,19 @@ fn pg_service(parts: &Parts<'_>) -> Result<String> {
     Ok(lines.join("\n"))
 }
 
-/// `method: database` of dbt-redshift, as one output of a profile.
+/// `method: database` of dbt-redshift, as one output of a profile. It has no key for a CA file, but OpenSSL beneath it reads a
+/// variable, which a comment names.
 fn dbt(parts: &Parts<'_>) -> String {
     let password = parts.password.unwrap_or("proxy");
-    let mode = if parts.tls.is_some() { "verify-full" } else { "disable" };
+    let ca_file = parts.ca_file().map(|path| format!("# run dbt with SSL_CERT_FILE={}\n", quote::shell(path))).unwrap_or_default();
     format!(
-        "type: redshift\nmethod: database\nhost: {}\nport: {}\nuser: {}\npassword: {}\ndbname: {}\nschema: public\nsslmode: {mode}",
+        "{ca_file}type: redshift\nmethod: database\nhost: {}\nport: {}\nuser: {}\npassword: {}\ndbname: {}\nschema: public\nsslmode: {}",
         quote::yaml(parts.host),
         parts.port,
         quote::yaml(parts.user),
         quote::yaml(password),
         quote::yaml(parts.database),
+        parts.sslmode(),
     )
 }
 

@@ -10,6 +10,7 @@ use super::*;
 use crate::{
     clock::Moment,
     credential::{Credential, Endpoint, Origin},
+    error::ErrorKind,
 };
 
 const NASTY: &str = "a/b+c=d:e@f\\g%h'i\"j k;l&m#n?o{p}q$r`s";
@@ -140,6 +141,86 @@ fn the_formats_look_as_documented() {
     }
 }
 
+fn tunnel(format: Format, host: &str, name: &str) -> Result<String> {
+    let mut login = login("u", "p");
+    login.endpoint.host = host.into();
+    login.server_name = Some(name.into());
+    login.ca_file = None;
+    render(format, &login).map(|text| text.expose().to_owned())
+}
+
+#[test]
+fn a_name_to_verify_is_carried_or_refused() {
+    for (format, expected) in [
+        (Format::Uri, Some("postgresql://u:p@c.example.com:5439/dev?sslmode=verify-full&hostaddr=10.0.0.7")),
+        (Format::Sqlalchemy, Some("redshift+psycopg2://u:p@c.example.com:5439/dev?sslmode=verify-full&hostaddr=10.0.0.7")),
+        (Format::Airflow, Some("postgres://u:p@c.example.com:5439/dev?sslmode=verify-full&hostaddr=10.0.0.7")),
+        (
+            Format::Keyword,
+            Some("host='c.example.com' hostaddr='10.0.0.7' port='5439' dbname='dev' user='u' password='p' sslmode='verify-full'"),
+        ),
+        (
+            Format::PgService,
+            Some("[prod_analytics]\nhost=c.example.com\nhostaddr=10.0.0.7\nport=5439\ndbname=dev\nuser=u\npassword=p\nsslmode=verify-full"),
+        ),
+        (
+            Format::Env,
+            Some(
+                "export PGHOST='c.example.com'\nexport PGHOSTADDR='10.0.0.7'\nexport PGPORT='5439'\nexport PGDATABASE='dev'\n\
+                 export PGUSER='u'\nexport PGPASSWORD='p'\nexport PGSSLMODE='verify-full'",
+            ),
+        ),
+        (Format::Pgpass, Some("c.example.com:5439:dev:u:p")),
+        (Format::Dbt, None),
+        (Format::Dotnet, None),
+        (Format::Jdbc, None),
+        (Format::JdbcPostgresql, None),
+        (Format::Odbc, None),
+    ] {
+        match (tunnel(format, "10.0.0.7", "c.example.com"), expected) {
+            (Ok(text), Some(expected)) => assert_eq!(text, expected),
+            (Err(error), None) => {
+                assert_eq!((error.kind(), error.target()), (ErrorKind::Config, Some("prod/analytics")), "{format}");
+                assert!(error.message().contains("'c.example.com'") && error.hint().unwrap().contains("--host c.example.com"), "{error}");
+            }
+            (found, expected) => panic!("{format}: {found:?} instead of {expected:?}"),
+        }
+    }
+}
+
+#[test]
+fn libpq_dials_an_address_and_verifies_a_name() {
+    for (host, name, expected) in [
+        ("10.0.0.7", "c.example.com", Some(("c.example.com", Some("10.0.0.7")))),
+        ("::1", "c.example.com", Some(("c.example.com", Some("::1")))),
+        ("localhost", "c.example.com", Some(("c.example.com", Some("127.0.0.1")))),
+        ("localhost", "localhost", Some(("localhost", None))),
+        ("C.Example.com.", "c.example.com", Some(("C.Example.com.", None))),
+        ("nlb.example.com", "c.example.com", None),
+    ] {
+        let mut login = login("u", "p");
+        (login.endpoint.host, login.server_name) = (host.into(), Some(name.into()));
+        assert_eq!(libpq_address(&login).ok(), expected, "{host} {name}");
+        // A name that is the host's anyway is no obstacle to any format.
+        let same = expected.is_some_and(|(_, address)| address.is_none());
+        assert_eq!(render(Format::Jdbc, &login).is_ok(), same, "{host} {name}");
+    }
+    assert!(tunnel(Format::Uri, "nlb.example.com", "c.example.com").unwrap_err().hint().unwrap().contains("IP address"));
+}
+
+#[test]
+fn a_ca_file_is_named_wherever_there_is_a_place() {
+    for format in Format::ALL.into_iter().filter(|format| *format != Format::Pgpass) {
+        let text = string(format, "u", "p");
+        assert!(decode(&text).contains("/etc/my ca.pem"), "{format}: {text}");
+    }
+    assert!(string(Format::Dbt, "u", "p").starts_with("# run dbt with SSL_CERT_FILE='/etc/my ca.pem'\ntype: redshift\n"));
+    let mut login = login("u", "p");
+    login.ca_file = None;
+    let text = render(Format::JdbcPostgresql, &login).unwrap().expose().to_owned();
+    assert!(text.ends_with("&sslmode=verify-full&sslfactory=org.postgresql.ssl.DefaultJavaSSLFactory"), "{text}");
+}
+
 #[test]
 fn a_masked_string_and_one_for_a_proxy_hold_no_password() {
     let login = login("IAM:alice", "hunter2");
@@ -158,6 +239,17 @@ fn an_ipv6_address_stands_in_brackets() {
     login.endpoint.host = "::1".into();
     assert!(render(Format::Uri, &login).unwrap().expose().contains("@[::1]:5439/"));
     assert!(render(Format::Jdbc, &login).unwrap().expose().contains("//[::1]:5439/"));
+}
+
+#[test]
+fn a_legal_database_name_is_never_encoded_in_a_uri() {
+    let mut login = login("u", "p");
+    login.database = "a.B_1-x+y@z".into();
+    assert!(crate::target::names::database(&login.database).is_ok());
+    for format in [Format::Uri, Format::Sqlalchemy, Format::Airflow] {
+        assert!(render(format, &login).unwrap().expose().contains("/a.B_1-x+y@z?"), "{format}");
+    }
+    assert!(render(Format::Jdbc, &login).unwrap().expose().contains("/a.B_1-x%2By%40z?"), "a form's decoder reads + as a space");
 }
 
 #[test]

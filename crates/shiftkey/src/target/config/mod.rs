@@ -3,16 +3,21 @@
 //! An environment pins an identity and a region; `AWS_PROFILE` and `AWS_REGION` fill in only where nothing is pinned.
 
 mod layers;
+mod mistakes;
+mod parse;
 mod resolve;
 mod schema;
 
 use std::path::{Path, PathBuf};
 
-use self::layers::Layers;
-pub use self::layers::{Origin, Setting};
+use self::{layers::Layers, mistakes::Concern, resolve::Fault};
+pub use self::{
+    layers::{Origin, Setting},
+    mistakes::Mistake,
+};
 use crate::{
     env::Env,
-    error::Result,
+    error::{Error, Result},
     target::{Mapping, Target},
 };
 
@@ -81,8 +86,24 @@ impl Config {
     /// Reads the files. `named` (`--config`, else `SHIFTKEY_CONFIG`) is read instead of all others.
     ///
     /// # Errors
-    /// When a file is malformed, not ours, or missing though named.
+    /// When a file cannot be parsed, is not ours, or is missing though named. A mistake in a target is no reason: see
+    /// [`Config::mistakes`].
     pub fn load(env: &Env, named: Option<&Path>) -> Result<Self> {
+        let config = Self::read(env, named);
+        if config.layers.mistakes.iter().any(|mistake| mistake.concern == Concern::Configuration)
+            && let Some(error) = mistakes::error(&config.layers.mistakes)
+        {
+            return Err(error);
+        }
+        Ok(config)
+    }
+
+    /// All that is wrong in the files, even where they cannot be used at all.
+    pub fn check(env: &Env, named: Option<&Path>) -> Vec<Mistake> {
+        Self::read(env, named).mistakes()
+    }
+
+    fn read(env: &Env, named: Option<&Path>) -> Self {
         let text = |name: &str| env.var(name).map(str::to_owned);
         let variables = Overrides {
             ca_file: text("SHIFTKEY_CA_FILE").map(PathBuf::from),
@@ -93,15 +114,84 @@ impl Config {
             region: text("SHIFTKEY_REGION"),
             ..Overrides::default()
         };
-        Ok(Self { layers: Layers::load(env, named)?, variables })
+        Self { layers: Layers::load(env, named), variables }
     }
 
-    /// A target by name, ad hoc form (`cluster:ID[@REGION]`, `workgroup:NAME[@REGION]`) or host name.
+    /// A target by name, ad hoc form (`cluster:ID[@REGION]`, `workgroup:NAME[@REGION]`) or host name. Mistakes elsewhere in
+    /// the configuration do not matter.
     ///
     /// # Errors
     /// `NoSuchTarget` when no such name is configured, `Config` when a rule is broken. No call is made.
     pub fn resolve(&self, text: &str, flags: &Overrides) -> Result<Target> {
-        resolve::resolve(&self.layers.file, text, &flags.clone().over(&self.variables)).map_err(|error| error.with_target(text))
+        self.find(text, flags).map_err(|error| error.with_target(text))
+    }
+
+    fn find(&self, text: &str, flags: &Overrides) -> Result<Target> {
+        let merged = flags.clone().over(&self.variables);
+        let stopping = |target: &str| -> Vec<Mistake> {
+            let mistakes = self.layers.mistakes.iter().filter(|mistake| mistake.stops(target, |key| merged.value(key).is_some()));
+            mistakes.cloned().collect()
+        };
+        let found = match resolve::find(&self.layers.file, text) {
+            Ok(found) => found,
+            // What was looked for may be what was written wrong.
+            Err(error) => return Err(mistakes::error(&stopping(text)).unwrap_or(error)),
+        };
+        let label = found.label.clone();
+        // What a user spells out is no name of the configuration, whatever names it has.
+        let configured = if self.layers.file.targets.contains_key(&label) { label.as_str() } else { "" };
+        if let Some(error) = mistakes::error(&stopping(configured)) {
+            return Err(error);
+        }
+        let faults = match resolve::build(found, &self.layers.file.defaults, &merged) {
+            Ok(target) => return Ok(target),
+            Err(faults) => faults,
+        };
+        let (mut placed, mut typed) = (Vec::new(), None);
+        for fault in faults {
+            if let Some(variable) = fault.key.and_then(|key| self.variable(key, flags)) {
+                let error = Error::config(format!("{variable}: {}", fault.error.message()));
+                typed.get_or_insert(error.with_hint(fault.error.hint().unwrap_or("correct the variable, or unset it")));
+            } else if fault.key.is_none_or(|key| flags.value(key).is_none())
+                && let Some(mistake) = self.placed(&label, &fault)
+            {
+                placed.push(mistake);
+            } else {
+                typed.get_or_insert(fault.error);
+            }
+        }
+        Err(typed.or_else(|| mistakes::error(&placed)).expect("a target that cannot be built has a fault"))
+    }
+
+    /// The variable that a value comes from, unless a flag says otherwise.
+    fn variable(&self, key: &str, flags: &Overrides) -> Option<&'static str> {
+        let variable = VARIABLES.iter().find(|(_, name)| *name == key)?.0;
+        (flags.value(key).is_none() && self.variables.value(key).is_some()).then_some(variable)
+    }
+
+    /// A fault of a configured target, with the place of the value that is to blame, else of the target's heading.
+    fn placed(&self, label: &str, fault: &Fault) -> Option<Mistake> {
+        let heading = format!("targets.{}", parse::quoted(label));
+        let environment = label.split('/').next().unwrap_or_default();
+        let sections = [heading.clone(), format!("environments.{}", parse::quoted(environment)), "defaults".to_owned()];
+        let value = fault.key.and_then(|key| sections.iter().find_map(|section| self.layers.places.get(&format!("{section}.{key}"))));
+        let place = value.or_else(|| self.layers.places.get(&heading))?;
+        let mistake = Mistake::new(&place.path, Some(place.line), fault.error.message(), Concern::Target(label.to_owned()));
+        Some(mistake.with_hint(fault.error.hint()))
+    }
+
+    /// All that is wrong in the files, in the order of file and line; flags and variables play no part.
+    pub fn mistakes(&self) -> Vec<Mistake> {
+        let mut mistakes = self.layers.mistakes.clone();
+        for (label, entry) in &self.layers.file.targets {
+            // What is wrong by itself was not taken over, so that it seems to be missing.
+            let own = self.layers.mistakes.iter().any(|mistake| mistake.concern == Concern::Target(label.clone()));
+            let found = resolve::configured(&self.layers.file, label, entry);
+            let faults = resolve::build(found, &self.layers.file.defaults, &Overrides::default()).err().unwrap_or_default();
+            mistakes.extend(faults.iter().filter(|fault| !(own && fault.absence)).filter_map(|fault| self.placed(label, fault)));
+        }
+        mistakes.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+        mistakes
     }
 
     /// The configured targets' names, sorted.
@@ -109,9 +199,15 @@ impl Config {
         self.layers.file.targets.keys().cloned().collect()
     }
 
-    /// The configured environments, sorted by name.
+    /// The configured environments in which nothing is wrong, sorted by name.
     pub fn environments(&self) -> Vec<Environment> {
-        let environments = self.layers.file.environments.iter();
+        let wrong = |name: &String| {
+            self.layers.mistakes.iter().any(|mistake| match &mistake.concern {
+                Concern::Environment(environment) => environment == name,
+                _ => false,
+            })
+        };
+        let environments = self.layers.file.environments.iter().filter(|(name, _)| !wrong(name));
         environments
             .map(|(name, environment)| Environment {
                 name: name.clone(),
@@ -128,12 +224,17 @@ impl Config {
             .layers
             .origins
             .iter()
-            .map(|(key, (value, origin))| Setting { key: key.clone(), value: value.clone(), origin: origin.clone() })
+            .map(|(key, (value, origin, line))| Setting {
+                key: key.clone(),
+                value: value.clone(),
+                origin: origin.clone(),
+                line: Some(*line),
+            })
             .collect();
         for (variable, key) in VARIABLES {
             if let Some(value) = self.variables.value(key) {
                 let key = format!("override.{key}");
-                settings.push(Setting { key, value: format!("{value:?}"), origin: Origin::Environment(variable) });
+                settings.push(Setting { key, value: format!("{value:?}"), origin: Origin::Environment(variable), line: None });
             }
         }
         settings
@@ -153,8 +254,15 @@ impl Overrides {
         self
     }
 
+    /// What is said for a key of the configuration.
     fn value(&self, key: &str) -> Option<String> {
         match key {
+            "auto_create" => self.auto_create.map(|value| value.to_string()),
+            "groups" => self.groups.as_ref().map(|groups| groups.join(", ")),
+            "host" => self.host.clone(),
+            "mapping" => self.mapping.map(|mapping| format!("{mapping:?}")),
+            "port" => self.port.map(|port| port.to_string()),
+            "server_name" => self.server_name.clone(),
             "ca_file" => self.ca_file.as_ref().map(|path| path.display().to_string()),
             "database" => self.database.clone(),
             "db_user" => self.db_user.clone(),

@@ -6,15 +6,11 @@ use serde::Deserialize;
 
 use crate::target::Mapping;
 
-/// One file.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// All files, laid over one another.
+#[derive(Debug, Default)]
 pub(super) struct File {
-    #[serde(default)]
     pub(super) defaults: Settings,
-    #[serde(default)]
     pub(super) environments: BTreeMap<String, Environment>,
-    #[serde(default)]
     pub(super) targets: BTreeMap<String, Entry>,
 }
 
@@ -63,7 +59,7 @@ pub(super) struct Entry {
 
 /// `"1h"`, `"900s"` or `900`.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "not a duration; write \"1h\", \"30m\" or 900")]
 pub(super) enum Duration {
     Seconds(u64),
     Text(String),
@@ -78,39 +74,20 @@ impl Duration {
     }
 }
 
-/// Lays `over` on `under`, key by key.
+/// Lays another of the same kind over, key by key.
 macro_rules! lay {
-    ($under:expr, $over:expr, $($key:ident),+) => { $( if $over.$key.is_some() { $under.$key = $over.$key; } )+ };
+    ($section:ident: $($key:ident),+) => {
+        impl $section {
+            pub(super) fn lay(&mut self, over: Self) {
+                $( if over.$key.is_some() { self.$key = over.$key; } )+
+            }
+        }
+    };
 }
 
-impl File {
-    pub(super) fn lay(&mut self, over: Self) {
-        lay!(self.defaults, over.defaults, database, db_user, groups, auto_create, duration, mapping);
-        for (name, environment) in over.environments {
-            let under = self.environments.entry(name).or_default();
-            lay!(under, environment, profile, region, endpoint_url, ca_file);
-        }
-        for (name, entry) in over.targets {
-            let under = self.targets.entry(name).or_default();
-            lay!(
-                under,
-                entry,
-                cluster,
-                workgroup,
-                endpoint,
-                database,
-                db_user,
-                groups,
-                auto_create,
-                duration,
-                mapping,
-                host,
-                port,
-                server_name,
-                ca_file,
-                profile,
-                region
-            );
-        }
-    }
-}
+lay!(Settings: database, db_user, groups, auto_create, duration, mapping);
+lay!(Environment: profile, region, endpoint_url, ca_file);
+lay!(
+    Entry: cluster, workgroup, endpoint, database, db_user, groups, auto_create, duration, mapping, host, port, server_name,
+    ca_file, profile, region
+);
