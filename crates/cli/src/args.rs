@@ -40,7 +40,11 @@ From another shell, after pasting the variables that it printed:
   curl -s --oauth2-bearer \"$SHIFTKEY_SANDBOX_TOKEN\" \"$SHIFTKEY_SANDBOX_URL/clock\" -d '{\"advance\":\"1h\"}'
   curl -s --oauth2-bearer \"$SHIFTKEY_SANDBOX_TOKEN\" \"$SHIFTKEY_SANDBOX_URL/faults\" -d '{\"rule\":\"*:503@1..3\"}'";
 
+/// What stands behind `--` is another program's.
+const PASSED_ON: &str = "Passed on";
+
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Global options")]
 pub(crate) struct GlobalOptions {
     /// Read this configuration file and no other
     #[arg(long, global = true, value_name = "FILE", env = "SHIFTKEY_CONFIG", hide_env_values = true)]
@@ -69,6 +73,7 @@ pub(crate) struct GlobalOptions {
 }
 
 #[derive(Debug, Subcommand)]
+#[command(defer = true)] // a run builds the options of its own command alone
 pub(crate) enum Command {
     /// Show or forget the credentials that your processes share
     #[command(after_help = "Examples:\n  shiftkey cache list\n  shiftkey cache clear prod/analytics\n  shiftkey cache clear --all\n  \
@@ -239,25 +244,25 @@ impl From<MappingArg> for Mapping {
 
 #[derive(Args, Debug)]
 pub(crate) struct ConnectArgs {
-    #[command(flatten)]
-    pub(crate) target: TargetArgs,
     /// Client to open
     #[arg(long, default_value = "psql")]
     pub(crate) client: String,
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
     /// Arguments for the client
-    #[arg(last = true)]
+    #[arg(last = true, help_heading = PASSED_ON)]
     pub(crate) arguments: Vec<std::ffi::OsString>,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct ExecArgs {
-    #[command(flatten)]
-    pub(crate) target: TargetArgs,
     /// Put the password into PGPASSWORD, where the command's children and your other processes can read it
     #[arg(long)]
     pub(crate) direct: bool,
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
     /// Command and arguments
-    #[arg(last = true, required = true)]
+    #[arg(last = true, required = true, help_heading = PASSED_ON)]
     pub(crate) command: Vec<std::ffi::OsString>,
 }
 
@@ -295,14 +300,14 @@ pub(crate) struct SandboxArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct UrlArgs {
-    #[command(flatten)]
-    pub(crate) target: TargetArgs,
     /// Syntax: jdbc, jdbc-postgresql, odbc, uri, keyword, sqlalchemy, dotnet, env, pgpass, pg-service, dbt, airflow
     #[arg(long, default_value = "jdbc", value_parser = format)]
     pub(crate) format: Format,
     /// Print the string for a proxy at this address, without a password
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) via_proxy: Option<String>,
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
 }
 
 fn format(text: &str) -> Result<Format, String> {

@@ -5,7 +5,8 @@ use tracing_subscriber::filter::LevelFilter;
 pub(crate) fn install(verbose: u8) {
     // The SDK logs requests and answers at its finest levels, passwords among them: those levels are never on.
     let level = match verbose {
-        0 => LevelFilter::ERROR,
+        // Failures are told by the command; most runs have no use for a log.
+        0 => return,
         1 => LevelFilter::INFO,
         _ => LevelFilter::DEBUG,
     };
