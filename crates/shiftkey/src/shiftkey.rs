@@ -208,9 +208,8 @@ impl Shiftkey {
             self.invalidate(target, &login.credential).await;
             login = self.login(target).await?;
         } else if error.kind() == ErrorKind::Unreachable && target.host.is_none() {
-            self.forget_endpoint(target).await;
-            let moved = self.endpoint(target).await.ok().filter(|endpoint| *endpoint != login.endpoint);
-            login.endpoint = moved.ok_or(error)?;
+            let told = self.renew_endpoint(target, &login.endpoint).await;
+            login.endpoint = told.ok().filter(|endpoint| *endpoint != login.endpoint).ok_or(error)?;
         } else {
             return Err(error);
         }
@@ -258,11 +257,20 @@ impl Shiftkey {
         }
     }
 
-    /// Forgets where `target` listens, after a connection failed in a way that says that it moved.
-    pub async fn forget_endpoint(&self, target: &Target) {
-        if let Ok(asker) = self.asker(Scope::from(target)).await {
-            self.0.facts.forget::<Endpoint>(&about(&asker.standing, &target.warehouse));
-        }
+    /// Where `target` listens, after `stale` did not answer. Processes that find out at the same time ask AWS once, and not
+    /// again within a few seconds.
+    ///
+    /// # Errors
+    /// As for [`Self::endpoint`].
+    pub async fn renew_endpoint(&self, target: &Target, stale: &Endpoint) -> Result<Endpoint> {
+        let renew = async {
+            let asker = self.asker(Scope::from(target)).await?;
+            let told = |endpoint: &Endpoint| with_port(target, endpoint.clone()) == *stale;
+            let ask = || self.locate_anew(target, &asker);
+            let endpoint = self.0.facts.renew(&about(&asker.standing, &target.warehouse), told, ask).await?;
+            Ok(with_port(target, endpoint))
+        };
+        renew.await.map_err(|error: Error| error.with_target(&target.label))
     }
 
     /// The credentials that the processes of this user share. No secret is among it.
@@ -312,8 +320,11 @@ impl Shiftkey {
                     lock => lock,
                 },
             };
-            if let Peek::Fresh(credential) = self.0.file.peek(wish) {
-                return Ok((credential, Origin::File));
+            // Whoever had the lock may have seen to it.
+            match self.0.file.peek(wish) {
+                Peek::Fresh(credential) => return Ok((credential, Origin::File)),
+                Peek::Denied(error) => return Err(error),
+                Peek::Miss | Peek::RefreshDue(_) => {}
             }
             signed_in = Some(self.identity_of(asker).await);
         }
@@ -376,12 +387,14 @@ impl Shiftkey {
         if let Some(known) = self.known_endpoint(target, &asker.standing) {
             return Ok(known);
         }
-        let ask = || async {
-            let identity = self.identity_of(&asker).await?;
-            issue::locate(&identity, &target.warehouse).await.map_err(without_describe)
-        };
+        let ask = || self.locate_anew(target, &asker);
         let told = self.0.facts.once(&about(&asker.standing, &target.warehouse), ask).await?;
         Ok(with_port(target, told))
+    }
+
+    async fn locate_anew(&self, target: &Target, asker: &Asker) -> Result<Endpoint> {
+        let identity = self.identity_of(asker).await?;
+        issue::locate(&identity, &target.warehouse).await.map_err(without_describe)
     }
 
     fn known_endpoint(&self, target: &Target, standing: &Standing) -> Option<Endpoint> {

@@ -11,6 +11,7 @@ use std::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{
+    disk::LOCK,
     format::{millis, time},
     store::Store,
 };
@@ -57,18 +58,22 @@ impl Facts {
     pub(crate) fn recall<F: Fact>(&self, about: &str) -> Option<F> {
         let now = self.clock.moment();
         let name = name::<F>(about);
-        let is_young = |learned: Moment| now.since(learned).is_some_and(|age| age < F::LIFETIME);
         if let Some((learned, fact)) = lock(&self.known).get(&name)
-            && is_young(*learned)
+            && now.since(*learned).is_some_and(|age| age < F::LIFETIME)
         {
             return fact.downcast_ref().filter(|fact: &&F| fact.holds(now.wall)).cloned();
         }
-        let written: Written<F> = self.store.read(&name)?;
-        let learned = Moment { wall: time(written.learned), uptime: written.uptime.map(Duration::from_millis) };
-        (is_young(learned) && written.fact.holds(now.wall)).then(|| {
-            lock(&self.known).insert(name, (learned, Arc::new(written.fact.clone())));
-            written.fact
-        })
+        Some(self.read(&name)?.0)
+    }
+
+    /// What the file says, if it is not too old, and its age.
+    fn read<F: Fact>(&self, name: &str) -> Option<(F, Duration)> {
+        let now = self.clock.moment();
+        let Written { learned, uptime, fact } = self.store.read::<Written<F>>(name)?;
+        let learned = Moment { wall: time(learned), uptime: uptime.map(Duration::from_millis) };
+        let age = now.since(learned).filter(|age| *age < F::LIFETIME && fact.holds(now.wall))?;
+        lock(&self.known).insert(name.to_owned(), (learned, Arc::new(fact.clone())));
+        Some((fact, age))
     }
 
     /// Remembers, and tells the other processes.
@@ -80,26 +85,40 @@ impl Facts {
         lock(&self.known).insert(name, (now, Arc::new(fact.clone())));
     }
 
-    /// Forgets, here and for the other processes.
-    pub(crate) fn forget<F: Fact>(&self, about: &str) {
-        let name = name::<F>(about);
-        lock(&self.known).remove(&name);
-        self.store.remove(&name);
-    }
-
     /// What is known, or what `ask` answers, called by one caller of one process at a time. A failure is not remembered.
     pub(crate) async fn once<F: Fact, Fut: Future<Output = Result<F>>>(&self, about: &str, ask: impl FnOnce() -> Fut) -> Result<F> {
-        if let Some(known) = self.recall(about) {
-            return Ok(known);
+        match self.recall(about) {
+            Some(known) => Ok(known),
+            None => self.single(about, |name| Some(self.read(name)?.0), ask).await,
         }
+    }
+
+    /// The same after what was known turned out to be `stale`: another process may have learned better meanwhile. What was
+    /// learned moments ago is the truth, stale or not.
+    pub(crate) async fn renew<F: Fact, Fut: Future<Output = Result<F>>>(
+        &self,
+        about: &str,
+        stale: impl Fn(&F) -> bool,
+        ask: impl FnOnce() -> Fut,
+    ) -> Result<F> {
+        let better = |name: &str| Some(self.read(name)?).filter(|(fact, age)| *age < MOMENTS || !stale(fact)).map(|(fact, _)| fact);
+        self.single(about, better, ask).await
+    }
+
+    async fn single<F: Fact, Fut: Future<Output = Result<F>>>(
+        &self,
+        about: &str,
+        known: impl Fn(&str) -> Option<F>,
+        ask: impl FnOnce() -> Fut,
+    ) -> Result<F> {
         let name = name::<F>(about);
         let flight = Arc::clone(lock(&self.flights).entry(name.clone()).or_default());
         let _flight = flight.lock().await;
-        if let Some(known) = self.recall(about) {
-            return Ok(known);
-        }
-        let _lock = self.store.lock(&format!("{name}.lock"), "asking AWS").await?;
-        if let Some(known) = self.recall(about) {
+        let _lock = match known(&name) {
+            Some(known) => return Ok(known),
+            None => self.store.lock(&format!("{name}{LOCK}"), "asking AWS").await?,
+        };
+        if let Some(known) = known(&name) {
             return Ok(known);
         }
         let fact = ask().await?;
@@ -116,10 +135,111 @@ impl Facts {
 
 const PREFIX: &str = "fact-";
 
+/// So young is a fact that nobody asks again.
+const MOMENTS: Duration = Duration::from_secs(5);
+
 fn name<F: Fact>(about: &str) -> String {
     format!("{PREFIX}{}-{about}", F::KIND)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::{error::Error, observe::Log};
+
+    #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+    struct Place(u32);
+
+    impl Fact for Place {
+        const KIND: &'static str = "place";
+        const LIFETIME: Duration = Duration::from_secs(3_600);
+    }
+
+    #[derive(Debug)]
+    struct Hand(Mutex<SystemTime>);
+
+    impl Clock for Hand {
+        fn now(&self) -> SystemTime {
+            *lock(&self.0)
+        }
+    }
+
+    struct Machine {
+        root: tempfile::TempDir,
+        clock: Arc<Hand>,
+        calls: AtomicUsize,
+    }
+
+    impl Machine {
+        fn new() -> Self {
+            let clock = Arc::new(Hand(Mutex::new(UNIX_EPOCH + Duration::from_secs(1_800_000_000))));
+            Self { root: tempfile::tempdir().unwrap(), clock, calls: AtomicUsize::new(0) }
+        }
+
+        fn process(&self) -> Facts {
+            let store = Store::new(Some(self.root.path().join("cache")), Arc::new(Log));
+            Facts::new(Arc::new(store), Arc::clone(&self.clock) as _)
+        }
+
+        fn pass(&self, seconds: u64) {
+            *lock(&self.clock.0) += Duration::from_secs(seconds);
+        }
+
+        async fn ask(&self, place: u32) -> Result<Place> {
+            self.calls.fetch_add(1, Ordering::SeqCst);
+            Ok(Place(place))
+        }
+
+        fn calls(&self) -> usize {
+            self.calls.load(Ordering::SeqCst)
+        }
+    }
+
+    #[tokio::test]
+    async fn one_process_asks_and_all_remember_for_a_while() {
+        let machine = Machine::new();
+        let first = machine.process();
+        assert_eq!(first.once("a", || machine.ask(1)).await.unwrap(), Place(1));
+        assert_eq!(machine.process().recall::<Place>("a"), Some(Place(1)));
+        assert_eq!(machine.process().once("a", || machine.ask(2)).await.unwrap(), Place(1));
+        machine.pass(3_600);
+        assert_eq!((first.recall::<Place>("a"), machine.calls()), (None, 1), "memory grows old as files do");
+        assert_eq!(first.once("a", || machine.ask(3)).await.unwrap(), Place(3));
+    }
+
+    #[tokio::test]
+    async fn many_that_find_out_the_same_ask_once() {
+        let machine = Machine::new();
+        let processes: Vec<Facts> = (0..5).map(|_| machine.process()).collect();
+        for process in &processes {
+            process.once("a", || machine.ask(1)).await.unwrap();
+        }
+        machine.pass(100);
+        for process in &processes {
+            let renewed = process.renew("a", |place: &Place| *place == Place(1), || machine.ask(2)).await.unwrap();
+            assert_eq!(renewed, Place(2));
+        }
+        assert_eq!(machine.calls(), 2, "the first of the five");
+        for process in &processes {
+            process.renew("a", |place: &Place| *place == Place(2), || machine.ask(2)).await.unwrap();
+        }
+        assert_eq!(machine.calls(), 2, "moments ago it was true, so that is not why it fails");
+        machine.pass(5);
+        processes[0].renew("a", |place: &Place| *place == Place(2), || machine.ask(2)).await.unwrap();
+        assert_eq!(machine.calls(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_not_remembered() {
+        let machine = Machine::new();
+        let fails = || async { Err::<Place, _>(Error::config("no")) };
+        assert!(machine.process().once("a", fails).await.is_err());
+        assert_eq!(machine.process().once("a", || machine.ask(1)).await.unwrap(), Place(1));
+    }
 }

@@ -164,3 +164,20 @@ impl Store {
         self.observer.event(&Event::CacheOff(event));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::Log;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_waiter_that_gives_up_names_the_holder() {
+        let root = tempfile::tempdir().unwrap();
+        let process = || Store::new(Some(root.path().join("cache")), Arc::new(Log));
+        let _held = process().try_lock("key.lock").unwrap();
+        // Time stands still until nothing else can happen, and then jumps to the deadline.
+        let error = process().lock("key.lock", "issuing a credential").await.unwrap_err();
+        let expected = format!("process {} is issuing a credential and has not finished in 45 s", std::process::id());
+        assert_eq!((error.kind(), error.message()), (ErrorKind::Unreachable, expected.as_str()));
+    }
+}

@@ -13,13 +13,13 @@ async fn a_credential_that_died_early_is_refused_and_the_next_one_is_not() {
 }
 
 #[tokio::test]
-async fn a_warehouse_that_moved_is_found_again_once_its_endpoint_is_forgotten() {
+async fn a_warehouse_that_moved_is_found_again_when_it_does_not_answer() {
     let world = World::new().await;
     let target = world.target("prod/analytics");
     let login = world.shiftkey.login(&target).await.unwrap();
     let port = world.sandbox.move_endpoint(&warehouse(WarehouseKind::Cluster, "analytics")).await.unwrap();
     assert_eq!(world.connect(&login).await.unwrap_err().kind(), ErrorKind::Unreachable);
-    world.shiftkey.forget_endpoint(&target).await;
+    assert_eq!(world.shiftkey.renew_endpoint(&target, &login.endpoint).await.unwrap().port, port);
     let login = world.shiftkey.login(&target).await.unwrap();
     assert_eq!((login.endpoint.port, login.origin.is_cached()), (port, true), "the credential is as good as it was");
     world.connect(&login).await.unwrap();

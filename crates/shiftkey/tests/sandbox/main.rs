@@ -5,13 +5,33 @@ mod bad_times; // what a credential or an endpoint that was good a moment ago me
 mod domains; // targets that are custom domains
 mod sharing; // processes that share a cache, and principals that must not
 
-use shiftkey::{Config, Env, Error, ErrorKind, Login, Overrides, Shiftkey, Target, dial};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use shiftkey::{Clock, Config, Env, Error, ErrorKind, Login, Overrides, Shiftkey, SystemClock, Target, dial};
 use shiftkey_sandbox::{
     Sandbox,
     engine::Engine,
     seed::PROD,
     world::{WarehouseId, WarehouseKind},
 };
+
+/// The machine's clocks, ahead of themselves.
+#[derive(Debug)]
+struct Later(Duration);
+
+impl Clock for Later {
+    fn now(&self) -> SystemTime {
+        SystemClock.now() + self.0
+    }
+
+    fn uptime(&self) -> Option<Duration> {
+        Some(SystemClock.uptime()? + self.0)
+    }
+}
 
 /// A sandbox and alice, who uses it.
 struct World {
@@ -41,8 +61,17 @@ impl World {
     fn process(&self, variables: &[(&str, &str)]) -> Shiftkey {
         let mut env = self.env.clone();
         env.vars.extend(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        let dir = env.var("SHIFTKEY_CACHE_DIR").unwrap().to_owned();
-        Shiftkey::builder().env(env).cache_dir(dir).build()
+        Shiftkey::builder().env(env).cache_dir(self.cache_dir()).build()
+    }
+
+    /// A process of some seconds later.
+    fn later(&self, seconds: u64) -> Shiftkey {
+        let clock = Arc::new(Later(Duration::from_secs(seconds)));
+        Shiftkey::builder().env(self.env.clone()).cache_dir(self.cache_dir()).clock(clock).build()
+    }
+
+    fn cache_dir(&self) -> PathBuf {
+        self.env.var("SHIFTKEY_CACHE_DIR").unwrap().into()
     }
 
     fn calls(&self, action: &str) -> usize {

@@ -1,7 +1,11 @@
-use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
-use shiftkey::{Origin, Target};
-use shiftkey_sandbox::clock::Offset;
+use shiftkey::{Origin, Prompt, Target};
+use shiftkey_sandbox::{clock::Offset, seed::MFA_CODE};
 
 use super::*;
 
@@ -145,9 +149,9 @@ async fn a_session_opens_though_the_credential_died_or_the_warehouse_moved() {
     assert!(others.credential.is_same(&login.credential), "the others have the new one");
     assert_eq!(world.calls(ISSUE), 2);
     world.sandbox.move_endpoint(&warehouse(WarehouseKind::Cluster, "analytics")).await.unwrap();
-    let (_, moved) = process.connect(&target, &options).await.unwrap();
+    let (_, moved) = world.later(10).connect(&target, &options).await.unwrap();
     assert_ne!(moved.endpoint, login.endpoint);
-    assert_eq!(world.process(&[]).endpoint(&target).await.unwrap(), moved.endpoint);
+    assert_eq!(world.later(20).endpoint(&target).await.unwrap(), moved.endpoint, "the others know where it went");
     assert_eq!((world.calls(ISSUE), world.calls("DescribeClusters")), (2, 2));
 }
 
@@ -157,4 +161,42 @@ async fn a_fresh_credential_that_is_refused_is_not_issued_for_ever() {
     let options = dial::Options { env: world.env.clone(), ..dial::Options::default() };
     let error = world.process(&[]).connect(&world.target("prod/analytics"), &options).await.unwrap_err();
     assert_eq!((error.kind(), world.calls(ISSUE)), (ErrorKind::LoginRefused, 1), "what AWS just issued is not the cache's fault");
+}
+
+/// A person who takes note of every lock that is held while she is asked.
+#[derive(Debug, Default)]
+struct Person {
+    dir: PathBuf,
+    asked: AtomicUsize,
+    held: AtomicUsize,
+}
+
+impl Prompt for Person {
+    fn mfa_code(&self, _device: &str) -> Result<String, Error> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
+            let name = entry.file_name().into_string().unwrap();
+            let is_key = name.len() == 64 + ".lock".len() && name.ends_with(".lock");
+            if is_key && fs::File::open(entry.path()).unwrap().try_lock().is_err() {
+                self.held.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+        Ok(MFA_CODE.to_owned())
+    }
+}
+
+#[tokio::test]
+async fn a_person_is_asked_once_and_while_no_key_is_locked() {
+    let world = World::new().await;
+    let target = through(&world, "mfa", "alice");
+    let person = Arc::new(Person { dir: world.cache_dir(), ..Person::default() });
+    let mut processes = tokio::task::JoinSet::new();
+    for _ in 0..10 {
+        let builder = Shiftkey::builder().env(world.env.clone()).cache_dir(world.cache_dir());
+        let (process, target) = (builder.prompt(Arc::clone(&person) as _).build(), target.clone());
+        processes.spawn(async move { process.credential(&target).await.unwrap() });
+    }
+    assert_eq!(processes.join_all().await.len(), 10);
+    assert_eq!((person.asked.load(Ordering::SeqCst), person.held.load(Ordering::SeqCst)), (1, 0));
+    assert_eq!((world.calls(ISSUE), world.calls("AssumeRole")), (1, 1));
 }
