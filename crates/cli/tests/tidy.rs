@@ -26,6 +26,58 @@ fn crates_depend_on_each_other_only_along_the_arrows() {
     assert_eq!(fs::read_dir(root().join("crates")).unwrap().count(), ARROWS.len(), "a crate without arrows");
 }
 
+/// The library's modules in a line: each may use what stands before it. (`dsn` and `policy` stand beside.)
+const LINE: [&str; 15] = [
+    "error",
+    "secret",
+    "env",
+    "clock",
+    "observe",
+    "backoff",
+    "trust",
+    "shared",
+    "target",
+    "credential",
+    "identity",
+    "issue",
+    "discover",
+    "cache",
+    "dial",
+];
+
+#[test]
+fn modules_of_the_library_use_only_what_stands_before_them() {
+    let place = |module: &str| LINE.iter().position(|name| *name == module);
+    let src = root().join("crates/shiftkey/src");
+    let mut edges = 0;
+    for (path, text) in product_sources("shiftkey") {
+        let first = path.strip_prefix(&src).unwrap().components().next().unwrap().as_os_str().to_string_lossy().into_owned();
+        let Some(user) = place(first.trim_end_matches(".rs")) else { continue };
+        for used in used_modules(&text).iter().filter_map(|module| place(module)) {
+            assert!(used <= user, "{} uses {}, which stands after it", path.display(), LINE[used]);
+            edges += usize::from(used < user);
+        }
+    }
+    assert!(edges > 50, "the sources are not read as they are written any more: {edges}");
+}
+
+/// What follows `crate::`, in paths and in lists as rustfmt writes them.
+fn used_modules(text: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    for rest in text.split("crate::").skip(1) {
+        match rest.strip_prefix('{') {
+            None => found.push(rest),
+            Some(list) if list.starts_with('\n') => {
+                let lines = list.lines().skip(1).take_while(|line| !line.starts_with('}'));
+                found.extend(lines.filter(|line| line.starts_with("    ") && !line.starts_with("     ")).map(str::trim_start));
+            }
+            Some(list) => found.extend(list.split_once("};").map_or(list, |(list, _)| list).split(", ")),
+        }
+    }
+    let word = |text: &'_ str| text.find(|char: char| !char.is_ascii_lowercase() && char != '_').unwrap_or(text.len());
+    found.into_iter().map(|text| &text[..word(text)]).collect()
+}
+
 #[test]
 fn wire_depends_on_nothing_that_does_io() {
     let manifest = read(&root().join("crates/wire/Cargo.toml"));

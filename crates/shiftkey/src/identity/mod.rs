@@ -4,6 +4,7 @@
 //! they never leave this module but inside the SDK's configuration.
 
 mod chain;
+mod errors;
 mod profiles;
 mod role;
 mod session_store;
@@ -24,7 +25,7 @@ use aws_credential_types::{
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::{chain::Surroundings, session_store::PREFIX as SESSIONS, skew::Skew, standing::Standing};
+pub(crate) use self::{chain::Surroundings, errors::aws_error, session_store::PREFIX as SESSIONS, skew::Skew, standing::Standing};
 use crate::{
     error::{Error, ErrorKind, Result},
     observe::Observe,
@@ -174,7 +175,7 @@ impl Identity {
             .get_caller_identity()
             .send()
             .await
-            .map_err(|error| crate::issue::aws_error("sts:GetCallerIdentity", error))?;
+            .map_err(|error| aws_error("sts:GetCallerIdentity", error))?;
         match (answer.arn, answer.account, answer.user_id) {
             (Some(arn), Some(account), Some(user_id)) => Ok(Caller { arn, account, user_id }),
             _ => Err(Error::new(ErrorKind::Unexpected, "sts:GetCallerIdentity answered without an ARN")),

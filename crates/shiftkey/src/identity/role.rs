@@ -18,7 +18,7 @@ use aws_credential_types::{
 };
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
-use super::{chain::Surroundings, profiles::Profiles, session_store};
+use super::{chain::Surroundings, errors::aws_error, profiles::Profiles, session_store};
 use crate::{
     error::{Error, ErrorKind, Result},
     shared::digest,
@@ -216,7 +216,7 @@ impl AssumedRoles {
             .set_token_code(code)
             .send()
             .await
-            .map_err(|error| self.explain(step, crate::issue::aws_error("sts:AssumeRole", error)))?;
+            .map_err(|error| self.explain(step, aws_error("sts:AssumeRole", error)))?;
         let session = answer.credentials.ok_or_else(|| Error::new(ErrorKind::Unexpected, "sts:AssumeRole answered without keys"))?;
         let expires = std::time::SystemTime::try_from(session.expiration).ok();
         Ok(Credentials::new(session.access_key_id, session.secret_access_key, Some(session.session_token), expires, "shiftkey"))

@@ -9,11 +9,11 @@ use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkErro
 use aws_smithy_types::{error::metadata::ProvideErrorMetadata, retry::RetryConfig};
 use tokio::time::{Instant, sleep};
 
-use super::{Purpose, errors::aws_error};
+use super::Purpose;
 use crate::{
     backoff::Backoff,
     error::{Error, ErrorKind, Result},
-    identity::Identity,
+    identity::{Identity, aws_error},
     observe::Event,
 };
 

@@ -7,7 +7,6 @@
 mod attempts;
 mod cluster;
 mod denial;
-mod errors;
 mod serverless;
 
 use std::{
@@ -15,9 +14,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-pub(crate) use self::{
-    attempts::call, cluster::client as cluster_client, denial::explain, errors::aws_error, serverless::client as serverless_client,
-};
+pub(crate) use self::{attempts::call, cluster::client as cluster_client, denial::explain, serverless::client as serverless_client};
 use crate::{
     clock::Clock,
     credential::{Credential, Endpoint},

@@ -6,7 +6,7 @@
 
 use std::{
     fs::{DirBuilder, File, TryLockError},
-    io::{self, Read, Write},
+    io::{self, Write},
     os::{
         fd::OwnedFd,
         unix::fs::{DirBuilderExt, FileExt},
@@ -23,7 +23,7 @@ use rustix::{
 use zeroize::Zeroizing;
 
 /// What is larger was not written by us.
-const CEILING: u64 = 64 * 1024;
+const CEILING: usize = 64 * 1024;
 
 /// Ends the names of files that are not finished.
 const STAGED: &str = ".tmp";
@@ -74,12 +74,20 @@ impl PrivateDir {
     /// A file's bytes; `None` when there is none. What is not a plain file of ours and of nobody else is an error.
     pub(crate) fn read(&self, name: &str) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
         let Some((file, stat)) = self.open_file(name, OFlags::RDONLY)? else { return Ok(None) };
-        let size = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
+        let size = usize::try_from(stat.st_size).unwrap_or(usize::MAX);
         if size > CEILING {
             return Err(io::Error::other("is larger than anything that is kept here"));
         }
-        let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(size).unwrap_or_default()));
-        file.take(CEILING).read_to_end(&mut bytes)?;
+        // A byte more than there is room for, so that one read tells that it was all.
+        let mut bytes = Zeroizing::new(vec![0; size + 1]);
+        let mut length = 0;
+        while length < size {
+            match file.read_at(&mut bytes[length..], length as u64)? {
+                0 => break,
+                more => length += more,
+            }
+        }
+        bytes.truncate(length);
         Ok(Some(bytes))
     }
 
