@@ -2,6 +2,7 @@
 
 use std::{env, path::Path, process::Command};
 
+#[expect(clippy::disallowed_methods, reason = "cargo tells build scripts by variables")]
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     let is = |name: &str, value: &str| env::var(name).is_ok_and(|actual| actual == value);

@@ -1,6 +1,7 @@
 //! `demo`: the whole story on a sandbox in this process. Real components throughout; nothing is canned.
 
 use std::{
+    process::Stdio,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -13,6 +14,7 @@ use shiftkey::{
 };
 use shiftkey_audit::{Session, queries};
 use shiftkey_sandbox::{Sandbox, clock::SandboxClock};
+use tokio::process::Command;
 
 use crate::{args::DemoArgs, exit::Failure, output::Printer};
 
@@ -58,6 +60,7 @@ async fn tell(printer: &Printer, sandbox: &Sandbox) -> Result<(), Failure> {
     story.issue().await?;
     story.query().await?;
     story.share().await?;
+    story.share_between_processes().await?;
     story.expire().await?;
     story.deny().await
 }
@@ -115,8 +118,29 @@ impl Story<'_> {
         self.tell(&format!("{logins} callers have a credential; {ISSUE} was called {calls} time{}", if calls == 1 { "" } else { "s" }))
     }
 
+    async fn share_between_processes(&self) -> Result<(), Failure> {
+        self.heading("5. Fifty processes at once, starting cold: `shiftkey creds prod/analytics`")?;
+        let before = self.calls();
+        let program = std::env::current_exe()?;
+        let mut running = Vec::new();
+        for _ in 0..50 {
+            let mut command = Command::new(&program);
+            command.args(["creds", "prod/analytics", "--quiet"]).env_clear().envs(&self.env.vars);
+            // What they print holds a password.
+            command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
+            running.push(command.spawn()?);
+        }
+        let mut succeeded = 0;
+        for mut process in running {
+            succeeded += usize::from(process.wait().await?.success());
+        }
+        let calls = self.calls() - before;
+        let times = if calls == 1 { "once" } else { "more than once" };
+        self.tell(&format!("{succeeded} of 50 have a credential; {ISSUE} was called {times} ({calls}), the rest found it in the cache"))
+    }
+
     async fn expire(&self) -> Result<(), Failure> {
-        self.heading("5. Two hours later")?;
+        self.heading("6. Two hours later")?;
         let old = self.shiftkey.login(&self.target).await?;
         self.sandbox.clock().advance(Duration::from_secs(2 * 3600));
         match dial::connect(&old, &self.options()).await {
@@ -129,7 +153,7 @@ impl Story<'_> {
     }
 
     async fn deny(&self) -> Result<(), Failure> {
-        self.heading("6. Somebody who may not: the intern asks for the same")?;
+        self.heading("7. Somebody who may not: the intern asks for the same")?;
         let env = environment(self.sandbox, "intern")?;
         // The configuration pins alice's profile; a flag would say otherwise in the same way.
         let overrides = Overrides { profile: Some("intern".to_owned()), db_user: Some("intern".to_owned()), ..Overrides::default() };

@@ -119,6 +119,7 @@ fn doctor_checks_every_step() {
 fn the_demo_tells_the_whole_story() {
     let ran = Test::bare().args(["demo", "--engine", "embedded"]).run().success();
     ran.out("GetClusterCredentials was called 1 time\n")
+        .out("50 of 50 have a credential; GetClusterCredentials was called once (1)")
         .out("->  alice, dev")
         .out("IAM Authentication token has expired (28000)")
         .out("dbuser:analytics/intern")

@@ -22,7 +22,7 @@ use crate::{
     error::{Error, Result},
     issue::Purpose,
     observe::Event,
-    shared::{LOCK, Store, Waited},
+    shared::{LOCK, PrivateDir, Store, Waited},
 };
 
 /// How long a denial is repeated without asking again, so that a loop cannot hammer AWS.
@@ -279,7 +279,7 @@ impl FileCache {
     }
 
     fn digests(&self) -> Vec<String> {
-        let names = self.store.attempt(|dir| dir.names()).unwrap_or_default();
+        let names = self.store.attempt(PrivateDir::names).unwrap_or_default();
         names.iter().filter_map(|name| name.strip_suffix(CREDENTIAL)).map(str::to_owned).collect()
     }
 }

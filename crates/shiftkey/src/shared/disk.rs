@@ -93,7 +93,7 @@ impl PrivateDir {
 
     /// Replaces a file, atomically and for good: readers see the old one or the new one, whole.
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        self.replace(name, bytes, |file| file.sync_all())?;
+        self.replace(name, bytes, File::sync_all)?;
         Ok(rustix::fs::fsync(&self.fd)?)
     }
 

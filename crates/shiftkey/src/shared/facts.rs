@@ -40,12 +40,15 @@ struct Written<F> {
     fact: F,
 }
 
+/// When it was learned, and the fact.
+type Known = (Moment, Arc<dyn Any + Send + Sync>);
+
 /// Facts in memory, and in files that other processes read too.
 #[derive(Debug)]
 pub(crate) struct Facts {
     store: Arc<Store>,
     clock: Arc<dyn Clock>,
-    known: Mutex<HashMap<String, (Moment, Arc<dyn Any + Send + Sync>)>>,
+    known: Mutex<HashMap<String, Known>>,
     flights: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
 
@@ -56,23 +59,28 @@ impl Facts {
 
     /// What is known, if it is not too old. Does not wait for anybody.
     pub(crate) fn recall<F: Fact>(&self, about: &str) -> Option<F> {
-        let now = self.clock.moment();
         let name = name::<F>(about);
-        if let Some((learned, fact)) = lock(&self.known).get(&name)
-            && now.since(*learned).is_some_and(|age| age < F::LIFETIME)
-        {
-            return fact.downcast_ref().filter(|fact: &&F| fact.holds(now.wall)).cloned();
-        }
-        Some(self.read(&name)?.0)
+        self.in_memory(&name).or_else(|| self.in_file(&name)).map(|(fact, _)| fact)
     }
 
-    /// What the file says, if it is not too old, and its age.
-    fn read<F: Fact>(&self, name: &str) -> Option<(F, Duration)> {
-        let now = self.clock.moment();
+    fn in_memory<F: Fact>(&self, name: &str) -> Option<(F, Duration)> {
+        let (learned, fact) = lock(&self.known).get(name).cloned()?;
+        self.if_true(fact.downcast_ref::<F>()?.clone(), learned)
+    }
+
+    /// What this process or another one has written, which may be newer than what is in memory.
+    fn in_file<F: Fact>(&self, name: &str) -> Option<(F, Duration)> {
         let Written { learned, uptime, fact } = self.store.read::<Written<F>>(name)?;
         let learned = Moment { wall: time(learned), uptime: uptime.map(Duration::from_millis) };
+        let found = self.if_true(fact, learned)?;
+        lock(&self.known).insert(name.to_owned(), (learned, Arc::new(found.0.clone())));
+        Some(found)
+    }
+
+    /// The fact and its age, if it is still believed.
+    fn if_true<F: Fact>(&self, fact: F, learned: Moment) -> Option<(F, Duration)> {
+        let now = self.clock.moment();
         let age = now.since(learned).filter(|age| *age < F::LIFETIME && fact.holds(now.wall))?;
-        lock(&self.known).insert(name.to_owned(), (learned, Arc::new(fact.clone())));
         Some((fact, age))
     }
 
@@ -89,7 +97,7 @@ impl Facts {
     pub(crate) async fn once<F: Fact, Fut: Future<Output = Result<F>>>(&self, about: &str, ask: impl FnOnce() -> Fut) -> Result<F> {
         match self.recall(about) {
             Some(known) => Ok(known),
-            None => self.single(about, |name| Some(self.read(name)?.0), ask).await,
+            None => self.single(about, |_| self.recall(about), ask).await,
         }
     }
 
@@ -101,7 +109,10 @@ impl Facts {
         stale: impl Fn(&F) -> bool,
         ask: impl FnOnce() -> Fut,
     ) -> Result<F> {
-        let better = |name: &str| Some(self.read(name)?).filter(|(fact, age)| *age < MOMENTS || !stale(fact)).map(|(fact, _)| fact);
+        let better = |name: &str| {
+            let present = self.in_file(name).or_else(|| self.in_memory(name))?;
+            Some(present).filter(|(fact, age)| *age < MOMENTS || !stale(fact)).map(|(fact, _)| fact)
+        };
         self.single(about, better, ask).await
     }
 
@@ -233,6 +244,20 @@ mod tests {
         machine.pass(5);
         processes[0].renew("a", |place: &Place| *place == Place(2), || machine.ask(2)).await.unwrap();
         assert_eq!(machine.calls(), 3);
+    }
+
+    #[tokio::test]
+    async fn without_a_directory_one_caller_asks_for_all_of_its_process() {
+        let machine = Machine::new();
+        let alone = Facts::new(Arc::new(Store::new(None, Arc::new(Log))), Arc::clone(&machine.clock) as _);
+        let slow = || async {
+            tokio::task::yield_now().await;
+            machine.ask(1).await
+        };
+        let (first, second) = tokio::join!(alone.once("a", slow), alone.once("a", slow));
+        assert_eq!((first.unwrap(), second.unwrap(), machine.calls()), (Place(1), Place(1), 1));
+        let renewed = alone.renew("a", |place: &Place| *place == Place(1), || machine.ask(2)).await.unwrap();
+        assert_eq!((renewed, machine.calls()), (Place(1), 1), "moments ago it was true");
     }
 
     #[tokio::test]

@@ -13,7 +13,7 @@ pub use self::bucket::Pace;
 pub(crate) use self::format::{decode, encode};
 pub(crate) use self::{
     bucket::Buckets,
-    disk::LOCK,
+    disk::{LOCK, PrivateDir},
     facts::{Fact, Facts},
     format::{digest, millis, time},
     store::{Store, Waited},

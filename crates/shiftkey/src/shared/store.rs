@@ -73,7 +73,7 @@ impl Store {
 
     /// Removes all files whose names begin so.
     pub(crate) fn remove_all(&self, prefix: &str) {
-        for name in self.attempt(|dir| dir.names()).unwrap_or_default() {
+        for name in self.attempt(PrivateDir::names).unwrap_or_default() {
             if name.starts_with(prefix) {
                 self.remove(&name);
             }

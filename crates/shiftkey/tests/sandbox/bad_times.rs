@@ -16,11 +16,12 @@ async fn a_credential_that_died_early_is_refused_and_the_next_one_is_not() {
 async fn a_warehouse_that_moved_is_found_again_when_it_does_not_answer() {
     let world = World::new().await;
     let target = world.target("prod/analytics");
-    let login = world.shiftkey.login(&target).await.unwrap();
+    let login = world.process(&[]).login(&target).await.unwrap();
     let port = world.sandbox.move_endpoint(&warehouse(WarehouseKind::Cluster, "analytics")).await.unwrap();
     assert_eq!(world.connect(&login).await.unwrap_err().kind(), ErrorKind::Unreachable);
-    assert_eq!(world.shiftkey.renew_endpoint(&target, &login.endpoint).await.unwrap().port, port);
-    let login = world.shiftkey.login(&target).await.unwrap();
+    let process = world.later(10);
+    assert_eq!(process.renew_endpoint(&target, &login.endpoint).await.unwrap().port, port);
+    let login = process.login(&target).await.unwrap();
     assert_eq!((login.endpoint.port, login.origin.is_cached()), (port, true), "the credential is as good as it was");
     world.connect(&login).await.unwrap();
 }

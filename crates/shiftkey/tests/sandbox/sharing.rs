@@ -33,6 +33,18 @@ async fn the_same_identity_in_two_processes_shares_and_asks_nobody_on_the_warm_p
 }
 
 #[tokio::test]
+async fn a_hundred_callers_of_one_process_make_each_call_once() {
+    let world = World::new().await;
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..100 {
+        let (shiftkey, target) = (world.shiftkey.clone(), world.target("prod/analytics"));
+        callers.spawn(async move { shiftkey.login(&target).await.unwrap() });
+    }
+    assert_eq!(callers.join_all().await.len(), 100);
+    assert_eq!((world.calls(ISSUE), world.calls("DescribeClusters"), world.calls("GetCallerIdentity")), (1, 1, 1));
+}
+
+#[tokio::test]
 async fn two_profiles_two_roles_and_two_sessions_of_a_role_never_share() {
     let world = World::new().await;
     let directory = tempfile::tempdir().unwrap();
