@@ -40,3 +40,24 @@ fn a_masked_url_is_all_that_the_demo_shows() {
     }
     assert!(ran.stdout.contains("password=********"));
 }
+
+#[test]
+fn of_all_that_is_kept_one_file_holds_the_password_and_none_an_aws_secret() {
+    let ran = Test::new().args(["creds", "prod/analytics", "--json"]).run().success();
+    let password = ran.json()["db_password"].as_str().unwrap().to_owned();
+    let holding = |secret: &str| -> Vec<_> {
+        let files = ran.files().into_iter();
+        files.filter(|file| String::from_utf8_lossy(&std::fs::read(file).unwrap()).contains(secret)).collect()
+    };
+    let found = holding(&password);
+    assert!(found.len() == 1 && found[0].extension().is_some_and(|ending| ending == "cred"), "{found:?}");
+    assert_eq!(holding(&aws_secret()), Vec::<std::path::PathBuf>::new());
+    for args in
+        [&["cache", "list", "--json"][..], &["cache", "list"], &["-vvv", "url", "prod/analytics", "--format", "env", "--via-proxy", "h:1"]]
+    {
+        let again = ran.again().args(args).run().success();
+        assert!(!again.stdout.contains(&password) && !again.stderr.contains(&password), "{args:?}");
+    }
+    let warm = ran.again().args(["-vvv", "creds", "prod/analytics"]).run().success();
+    assert!(warm.stdout.contains(&password) && !warm.stderr.contains(&password));
+}
