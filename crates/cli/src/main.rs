@@ -18,7 +18,7 @@ use self::{args::Cli, output::Printer, settings::Settings};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    telemetry::install(cli.global.verbose);
+    telemetry::install(cli.global.verbose, cli.global.quiet);
     let printer = Printer::new(cli.global.json, cli.global.quiet);
     let settings = Settings::capture(cli.global);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {

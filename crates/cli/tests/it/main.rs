@@ -7,3 +7,4 @@ mod commands; // each command once, for a person and for a script
 mod failures; // exit codes, messages, hints
 mod harness; // the noise that the tests above do without
 mod secrets; // canaries: where a secret must never be seen
+mod terminal; // what a person sees and types
