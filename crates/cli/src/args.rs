@@ -19,9 +19,17 @@ pub(crate) struct Cli {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done · 1 unexpected · 2 usage or configuration · 3 no AWS identity, or it has expired · 4 AWS denied it ·
-5 throttled or unreachable, try again · 6 the warehouse refused the login · 7 no such target · 8 the client program was
-not found. `connect` and `exec` return the status of what they run.
+Exit codes:
+  0  done
+  1  unexpected
+  2  usage or configuration
+  3  no AWS identity, or it has expired
+  4  AWS denied it
+  5  throttled or unreachable: try again
+  6  the warehouse refused the login
+  7  no such target
+  8  the client program was not found
+`connect` and `exec` return the status of what they run.
 
 Examples:
   shiftkey targets --discover
@@ -29,17 +37,18 @@ Examples:
   shiftkey url cluster:analytics@us-east-1 --db-user alice";
 
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Global options")]
 pub(crate) struct GlobalOptions {
     /// Read this configuration file and no other
     #[arg(long, global = true, value_name = "FILE", env = "SHIFTKEY_CONFIG", hide_env_values = true)]
     pub(crate) config: Option<PathBuf>,
-    /// AWS profile
+    /// AWS profile, instead of the configured one
     #[arg(long, global = true)]
     pub(crate) profile: Option<String>,
-    /// AWS region
+    /// AWS region, instead of the configured one
     #[arg(long, global = true)]
     pub(crate) region: Option<String>,
-    /// Print JSON
+    /// Print JSON, failures as well
     #[arg(long, global = true)]
     pub(crate) json: bool,
     /// Say nothing but data and errors
@@ -104,9 +113,16 @@ pub(crate) enum Command {
         after_help = "Examples:\n  shiftkey exec prod/analytics -- psql -c 'select current_user'\n  shiftkey exec prod/analytics --direct -- python job.py"
     )]
     Exec(ExecArgs),
-    /// Print the manual page
-    #[command(after_help = "Examples:\n  shiftkey man | man -l -")]
-    Man,
+    /// Print a manual page, or write all of them to a directory
+    #[command(after_help = "Examples:\n  shiftkey man | man -l -\n  shiftkey man connect | man -l -\n  \
+        shiftkey man --all ~/.local/share/man/man1")]
+    Man {
+        /// A command, for its own page
+        command: Option<String>,
+        /// Write the pages of all commands here
+        #[arg(long, value_name = "DIR", conflicts_with = "command")]
+        all: Option<PathBuf>,
+    },
     /// Run a pretend AWS and pretend warehouses on loopback, for trials and tests
     ///
     /// Prints the variables to export and runs until Ctrl-C; with a command, runs that inside and returns its status. Counts
@@ -144,7 +160,7 @@ pub(crate) struct CredentialOptions {
     /// Database user to ask for; {session_name} and {user_name} stand for who you are
     #[arg(long, value_name = "USER")]
     pub(crate) db_user: Option<String>,
-    /// Database
+    /// Database to open
     #[arg(short, long)]
     pub(crate) database: Option<String>,
     /// Group to join for the session; may be given several times
@@ -153,7 +169,7 @@ pub(crate) struct CredentialOptions {
     /// Create the database user at login when it does not exist
     #[arg(long)]
     pub(crate) auto_create: bool,
-    /// Lifetime of the credential: 15m to 1h
+    /// Lifetime of the credential: 15m to 1h, which is the default
     #[arg(long)]
     pub(crate) duration: Option<String>,
     /// Who chooses the database user: you, or AWS from your IAM identity
@@ -192,11 +208,12 @@ impl From<MappingArg> for Mapping {
 
 #[derive(Args, Debug)]
 pub(crate) struct ConnectArgs {
-    #[command(flatten)]
-    pub(crate) target: TargetArgs,
     /// Client to open
     #[arg(long, default_value = "psql")]
     pub(crate) client: String,
+    // What follows a flattened struct would stand under that struct's heading.
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
     /// Arguments for the client
     #[arg(last = true)]
     pub(crate) arguments: Vec<std::ffi::OsString>,
@@ -204,11 +221,11 @@ pub(crate) struct ConnectArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct ExecArgs {
-    #[command(flatten)]
-    pub(crate) target: TargetArgs,
     /// Put the password into PGPASSWORD, where the command's children and your other processes can read it
     #[arg(long)]
     pub(crate) direct: bool,
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
     /// Command and arguments
     #[arg(last = true, required = true)]
     pub(crate) command: Vec<std::ffi::OsString>,
@@ -242,16 +259,19 @@ pub(crate) struct SandboxArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct UrlArgs {
-    #[command(flatten)]
-    pub(crate) target: TargetArgs,
     /// Syntax: jdbc, jdbc-postgresql, odbc, uri, keyword, sqlalchemy, dotnet, env, pgpass, pg-service, dbt, airflow
     #[arg(long, default_value = "jdbc", value_parser = format)]
     pub(crate) format: Format,
     /// Print the string for a proxy at this address, without a password
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) via_proxy: Option<String>,
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
 }
 
 fn format(text: &str) -> Result<Format, String> {
     text.parse().map_err(|error: shiftkey::Error| format!("{error}; {}", error.hint().unwrap_or_default()))
 }
+
+#[cfg(test)]
+mod tests;

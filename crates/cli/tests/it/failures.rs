@@ -40,6 +40,46 @@ fn a_failure_is_one_line_a_hint_and_with_json_an_object() {
 }
 
 #[test]
+fn mistyped_command_lines_are_told_as_every_failure_is() {
+    for (args, message, hint) in [
+        (["creds", "a", "--nope"].as_slice(), "unexpected argument '--nope' found", "Usage: shiftkey creds"),
+        (&["conect"], "unrecognized subcommand 'conect'", "a similar subcommand exists: 'connect'"),
+        (&["creds"], "the following required arguments were not provided: <TARGET>", "Usage: shiftkey creds <TARGET>"),
+        (&["url", "a", "--format", "jbdc"], "invalid value 'jbdc' for '--format <FORMAT>': 'jbdc' is not a format", "--help"),
+        (&["config", "--show", "--check"], "the argument '--show' cannot be used with '--check'", "Usage"),
+    ] {
+        let ran = Test::bare().args(args).run().status(2).err(&format!("shiftkey: {message}")).err(hint);
+        assert!(ran.stdout.is_empty() && ran.stderr.contains("\nhint: "), "{}", ran.stderr);
+        let json = Test::bare().args(["--json"]).args(args).run().status(2).json();
+        assert_eq!(json["error"]["kind"], "config");
+        assert!(json["error"]["message"].as_str().unwrap().starts_with(message), "{json}");
+    }
+    // `--json` of the command that is run is none of ours.
+    assert!(Test::bare().args(["exec", "--nope", "--", "x", "--json"]).run().status(2).stdout.is_empty());
+}
+
+#[test]
+fn without_a_command_the_help_is_shown() {
+    Test::bare().run().status(2).err("Commands:");
+    assert_eq!(Test::bare().args(["--json"]).run().status(2).json()["error"]["message"], "no command is given");
+    Test::bare().args(["--version"]).run().success().out("shiftkey 0.");
+    Test::bare().args(["help", "creds"]).run().success().out("Usage: shiftkey creds");
+}
+
+#[test]
+fn a_closed_pipe_is_no_failure() {
+    for args in
+        [["--help"].as_slice(), &["man"], &["completions", "bash"], &["config"], &["targets", "--json"], &["creds", "prod/analytics"]]
+    {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut test = Test::new().args(args);
+        let ran = test.command().stdout(writer).stderr(std::process::Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
+        assert!(ran.status.success() && ran.stderr.is_empty(), "{args:?}: {ran:?}");
+    }
+}
+
+#[test]
 fn an_untrusted_certificate_stops_the_sign_in() {
     let ran = Test::new().env("SHIFTKEY_CA_FILE", "").args(["doctor", "prod/analytics"]).run().status(2);
     ran.out("TLS            failed").out("is not accepted");
