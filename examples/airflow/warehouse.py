@@ -12,28 +12,18 @@ for a single run:
 
 import subprocess
 
+from airflow.secrets import BaseSecretsBackend
+
 PREFIX = "shiftkey__"
 
 
-class Shiftkey:
-    """A secrets backend: https://airflow.apache.org/docs/apache-airflow/stable/security/secrets/secrets-backend/"""
+class Shiftkey(BaseSecretsBackend):
+    """Knows connections only; Airflow asks its other places for everything else."""
 
-    def get_connection(self, conn_id):
+    def get_conn_value(self, conn_id, *_, **__):
+        """The connection as a URI; on failure shiftkey says on stderr, which is the task's log, what to do."""
         if not conn_id.startswith(PREFIX):
             return None
-        from airflow.models.connection import Connection
-
-        return Connection(conn_id=conn_id, uri=uri(conn_id))
-
-    def get_variable(self, key, *_, **__):
-        return None
-
-    def get_config(self, key):
-        return None
-
-
-def uri(conn_id):
-    """The connection as a URI; a failure's message is shiftkey's own, on stderr of the task."""
-    target = conn_id.removeprefix(PREFIX).replace("__", "/")
-    command = ["shiftkey", "url", target, "--format", "airflow", "--no-input"]
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+        target = conn_id.removeprefix(PREFIX).replace("__", "/")
+        command = ["shiftkey", "url", target, "--format", "airflow", "--no-input"]
+        return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
