@@ -46,7 +46,7 @@ pub(crate) struct GlobalOptions {
     #[arg(long, global = true)]
     pub(crate) profile: Option<String>,
     /// AWS region, instead of the configured one
-    #[arg(long, global = true)]
+    #[arg(long, global = true, value_parser = region)]
     pub(crate) region: Option<String>,
     /// Print JSON, failures as well
     #[arg(long, global = true)]
@@ -270,7 +270,16 @@ pub(crate) struct UrlArgs {
 }
 
 fn format(text: &str) -> Result<Format, String> {
-    text.parse().map_err(|error: shiftkey::Error| format!("{error}; {}", error.hint().unwrap_or_default()))
+    text.parse().map_err(one_line)
+}
+
+fn region(text: &str) -> Result<String, String> {
+    shiftkey::target::names::region(text).map(|()| text.to_owned()).map_err(one_line)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn one_line(error: shiftkey::Error) -> String {
+    format!("{error}; {}", error.hint().unwrap_or_default())
 }
 
 #[cfg(test)]

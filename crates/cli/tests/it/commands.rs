@@ -47,6 +47,8 @@ fn targets_are_listed_and_discovered() {
     assert!(ran.stdout.contains("cluster:marketing@eu-west-1") && ran.stdout.contains("workgroup:science@eu-west-1"), "{}", ran.stdout);
     let json = Test::new().args(["targets", "--discover", "--json"]).run().success().json();
     assert!(json.as_array().unwrap().iter().any(|row| row["target"] == "cluster:finance@us-east-1"));
+    let same: Vec<_> = json.as_array().unwrap().iter().filter(|row| row["target"] == "cluster:analytics@us-east-1").collect();
+    assert!(same.len() == 2 && same[0]["environment"] != same[1]["environment"], "two accounts are told apart: {json}");
 }
 
 #[test]

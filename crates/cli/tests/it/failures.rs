@@ -27,6 +27,21 @@ fn each_kind_of_failure_has_its_status_and_a_hint() {
     Test::new().args(["creds", "prod/analytic"]).run().status(7).err("did you mean 'prod/analytics'?");
     Test::new().args(["creds", "cluster:nothere"]).run().status(7).err("Cluster nothere not found");
     Test::new().args(["connect", "prod/analytics", "--client", "no-such-client"]).run().status(8).err("was not found");
+    Test::new().args(["connect", "prod/analytics", "--client", "/dev/null"]).run().status(8).err("could not be started").err("hint: ");
+    Test::new().args(["whoami", "--region", "mars"]).run().status(2).err("'mars' is not an AWS region").err("us-east-1");
+    Test::new().args(["url", "prod/analytics", "--via-proxy", "here"]).run().status(2).err("hint: ");
+    Test::bare().args(["targets", "--discover"]).run().status(3).err("shiftkey: no AWS identity was found\n");
+    Test::new().args(["creds", "nothing"]).run().status(7).err("shiftkey: nothing: there is no such target\n");
+}
+
+#[test]
+fn a_program_is_missing_even_if_a_part_of_path_is_closed() {
+    // A directory of the program's name is refused as a closed place is, and also to root.
+    let mut test = Test::new().args(["exec", "prod/analytics", "--", "no-such-program"]);
+    let closed = test.path().join("closed");
+    std::fs::create_dir_all(closed.join("no-such-program")).unwrap();
+    test.command().env("PATH", &closed);
+    test.run().status(8).err("'no-such-program' was not found").err("hint: ");
 }
 
 #[test]
