@@ -23,6 +23,21 @@ cp "$root/examples/dbt/profiles.yml" "$DBT_PROFILES_DIR/"
 said=$(SSL_CERT_FILE="$SHIFTKEY_CA_FILE" debug "$shiftkey" exec prod/analytics --direct --) || fail "examples/dbt: $said"
 case $said in *"All checks passed!"*) echo "ok   dbt: signed in to the sandbox with examples/dbt" ;; *) fail "examples/dbt: $said" ;; esac
 
+# Airflow asks the example for a connection, as a task does, and libpq signs in with it.
+mkdir -p "$tmp/bin" && ln -s "$shiftkey" "$tmp/bin/shiftkey"
+PATH="$tmp/bin:$PATH" PYTHONPATH="$root/examples/airflow" AIRFLOW__SECRETS__BACKEND=warehouse.Shiftkey "$AIRFLOW_PYTHON" - <<'END' 2>"$tmp/airflow-log" ||
+import os, subprocess
+from airflow.models.connection import Connection
+
+found = Connection.get_connection_from_secrets("shiftkey__prod__analytics")
+settings = {"PGHOST": found.host, "PGPORT": str(found.port), "PGUSER": found.login, "PGPASSWORD": found.password,
+            "PGDATABASE": found.schema, "PGSSLMODE": found.extra_dejson["sslmode"], "PGSSLROOTCERT": found.extra_dejson["sslrootcert"]}
+done = subprocess.run(["psql", "-XwAtc", "select current_user"], env={**os.environ, **settings}, capture_output=True, text=True)
+assert done.stdout.strip().endswith("alice"), done.stderr
+END
+    fail "examples/airflow: $(cat "$tmp/airflow-log")"
+echo "ok   airflow: signed in to the sandbox with examples/airflow"
+
 SSL_CERT_FILE="$SHIFTKEY_CA_FILE" "$dbt/python" - <<'END'
 import json, os, subprocess
 import redshift_connector

@@ -19,9 +19,17 @@ pub(crate) struct Cli {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done · 1 unexpected · 2 usage or configuration · 3 no AWS identity, or it has expired · 4 AWS denied it ·
-5 throttled or unreachable, try again · 6 the warehouse refused the login · 7 no such target · 8 the client program was
-not found. `connect` and `exec` return the status of what they run.
+Exit codes:
+  0  done
+  1  unexpected
+  2  usage or configuration
+  3  no AWS identity, or it has expired
+  4  AWS denied it
+  5  throttled or unreachable: try again
+  6  the warehouse refused the login
+  7  no such target
+  8  the client program was not found
+`connect` and `exec` return the status of what they run.
 
 Examples:
   shiftkey targets --discover
@@ -49,13 +57,13 @@ pub(crate) struct GlobalOptions {
     /// Read this configuration file and no other
     #[arg(long, global = true, value_name = "FILE", env = "SHIFTKEY_CONFIG", hide_env_values = true)]
     pub(crate) config: Option<PathBuf>,
-    /// AWS profile
+    /// AWS profile, instead of the configured one
     #[arg(long, global = true)]
     pub(crate) profile: Option<String>,
-    /// AWS region
-    #[arg(long, global = true)]
+    /// AWS region, instead of the configured one
+    #[arg(long, global = true, value_parser = region)]
     pub(crate) region: Option<String>,
-    /// Print JSON
+    /// Print JSON, failures as well
     #[arg(long, global = true)]
     pub(crate) json: bool,
     /// Say nothing but data and errors
@@ -131,9 +139,16 @@ pub(crate) enum Command {
         after_help = "Examples:\n  shiftkey exec prod/analytics -- psql -c 'select current_user'\n  shiftkey exec prod/analytics --direct -- python job.py"
     )]
     Exec(ExecArgs),
-    /// Print the manual page
-    #[command(after_help = "Examples:\n  shiftkey man | man -l -")]
-    Man,
+    /// Print a manual page, or write all of them to a directory
+    #[command(after_help = "Examples:\n  shiftkey man | man -l -\n  shiftkey man connect | man -l -\n  \
+        shiftkey man --all ~/.local/share/man/man1")]
+    Man {
+        /// A command, for its own page
+        command: Option<String>,
+        /// Write the pages of all commands here
+        #[arg(long, value_name = "DIR", conflicts_with = "command")]
+        all: Option<PathBuf>,
+    },
     /// Run a pretend AWS and pretend warehouses on loopback, for trials and tests
     ///
     /// Prints the variables to export and runs until Ctrl-C; with a command, runs that inside and returns its status. Counts
@@ -193,7 +208,7 @@ pub(crate) struct CredentialOptions {
     /// Database user to ask for; {session_name} and {user_name} stand for who you are
     #[arg(long, value_name = "USER")]
     pub(crate) db_user: Option<String>,
-    /// Database
+    /// Database to open
     #[arg(short, long)]
     pub(crate) database: Option<String>,
     /// Group to join for the session; may be given several times
@@ -202,7 +217,7 @@ pub(crate) struct CredentialOptions {
     /// Create the database user at login when it does not exist
     #[arg(long)]
     pub(crate) auto_create: bool,
-    /// Lifetime of the credential: 15m to 1h
+    /// Lifetime of the credential: 15m to 1h, which is the default
     #[arg(long)]
     pub(crate) duration: Option<String>,
     /// How long the credential must be good for at least: 5m
@@ -247,6 +262,7 @@ pub(crate) struct ConnectArgs {
     /// Client to open
     #[arg(long, default_value = "psql")]
     pub(crate) client: String,
+    // What follows a flattened struct would stand under that struct's heading.
     #[command(flatten)]
     pub(crate) target: TargetArgs,
     /// Arguments for the client
@@ -311,5 +327,17 @@ pub(crate) struct UrlArgs {
 }
 
 fn format(text: &str) -> Result<Format, String> {
-    text.parse().map_err(|error: shiftkey::Error| format!("{error}; {}", error.hint().unwrap_or_default()))
+    text.parse().map_err(one_line)
 }
+
+fn region(text: &str) -> Result<String, String> {
+    shiftkey::target::names::region(text).map(|()| text.to_owned()).map_err(one_line)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn one_line(error: shiftkey::Error) -> String {
+    format!("{error}; {}", error.hint().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests;

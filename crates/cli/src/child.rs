@@ -47,13 +47,16 @@ fn code(status: ExitStatus) -> ExitCode {
 }
 
 fn missing(program: &str, error: &std::io::Error) -> Failure {
-    if error.kind() != std::io::ErrorKind::NotFound {
-        return Error::new(ErrorKind::ClientMissing, format!("'{program}' could not be started: {error}")).into();
+    // Looking through PATH, the system says "permission denied" when one directory of it cannot be searched.
+    let searched = !program.contains('/') && error.kind() == std::io::ErrorKind::PermissionDenied;
+    if error.kind() != std::io::ErrorKind::NotFound && !searched {
+        let error = Error::new(ErrorKind::ClientMissing, format!("'{program}' could not be started: {error}"));
+        return error.with_hint("is it a program, and may you run it?").into();
     }
     let hint = match program {
         "psql" => "install it: `apt install postgresql-client`, `dnf install postgresql` or `brew install libpq`",
         "pgcli" => "install it: `pipx install pgcli`",
-        _ => "is it installed, and in PATH?",
+        _ => "is it installed, in PATH, and may you run it?",
     };
     Error::new(ErrorKind::ClientMissing, format!("'{program}' was not found")).with_hint(hint).into()
 }

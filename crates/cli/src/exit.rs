@@ -46,6 +46,38 @@ pub(crate) fn failed(printer: &Printer, failure: &Failure) -> ExitCode {
     }
 }
 
+/// Help and version are no failures; the rest is told as every failure is, with the usage in the hint.
+pub(crate) fn mistyped(error: &clap::Error, json: bool) -> ExitCode {
+    use clap::error::ErrorKind as Typed;
+    match error.kind() {
+        Typed::DisplayHelp | Typed::DisplayVersion => {
+            // Who closed the pipe has seen enough.
+            let _ = error.print();
+            ExitCode::SUCCESS
+        }
+        Typed::DisplayHelpOnMissingArgumentOrSubcommand if !json => {
+            let _ = error.print();
+            status(ErrorKind::Config)
+        }
+        _ => failed(&Printer::new(json, false), &Failure::Ours(usage(error))),
+    }
+}
+
+/// clap's report: what is wrong, perhaps on several lines; then, after empty lines, tips, the usage and a pointer to help.
+fn usage(error: &clap::Error) -> Error {
+    use clap::error::ErrorKind as Typed;
+    if matches!(error.kind(), Typed::DisplayHelpOnMissingArgumentOrSubcommand | Typed::MissingSubcommand) {
+        return Error::config("no command is given").with_hint("`shiftkey --help` lists them");
+    }
+    let text = error.to_string();
+    let mut parts = text.trim_start_matches("error: ").split("\n\n");
+    let lines = |part: &str| part.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+    let message = lines(parts.next().unwrap_or_default());
+    let hints: Vec<String> = parts.filter(|part| !part.starts_with("For more")).map(lines).collect();
+    let hints: Vec<&str> = hints.iter().map(|hint| hint.trim_start_matches("tip: ")).chain(["try --help"]).collect();
+    Error::config(message).with_hint(hints.join("\n"))
+}
+
 fn status(kind: ErrorKind) -> ExitCode {
     ExitCode::from(code(kind))
 }

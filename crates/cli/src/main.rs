@@ -17,7 +17,10 @@ use clap::Parser;
 use self::{args::Cli, output::Printer, settings::Settings};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return exit::mistyped(&error, typed_json()),
+    };
     telemetry::install(cli.global.verbose);
     let printer = Printer::new(cli.global.json, cli.global.quiet);
     let settings = Settings::capture(cli.global);
@@ -32,4 +35,9 @@ fn main() -> ExitCode {
         Ok(status) => status,
         Err(error) => exit::failed(&printer, &error),
     }
+}
+
+/// Whether JSON is asked for, where the rest could not be parsed.
+fn typed_json() -> bool {
+    std::env::args_os().take_while(|word| word != "--").any(|word| word == "--json")
 }

@@ -13,10 +13,16 @@ pub(crate) struct Printer {
     colour: bool,
 }
 
+/// Whether what goes to stderr may be coloured: on a terminal that can, unless `NO_COLOR` is set (no-color.org).
+pub(crate) fn colour() -> bool {
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
+    io::stderr().is_terminal() && !plain && !dumb
+}
+
 impl Printer {
     pub(crate) fn new(json: bool, quiet: bool) -> Self {
-        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self { json, quiet, colour: io::stderr().is_terminal() && !plain }
+        Self { json, quiet, colour: colour() }
     }
 
     /// One line of data.

@@ -8,14 +8,32 @@ use shiftkey::{Error, ErrorKind, Prompt, Result};
 #[derive(Debug)]
 pub(crate) struct Terminal;
 
+/// How often a person may mistype before it is left at that.
+const TRIES: usize = 3;
+
 impl Prompt for Terminal {
     fn mfa_code(&self, device: &str) -> Result<String> {
-        let failed = |error: io::Error| Error::new(ErrorKind::NoIdentity, "no MFA code was read").with_source(error);
-        // A code is good once and for half a minute, so it is echoed: people check what they type.
-        let mut stderr = io::stderr().lock();
-        write!(stderr, "MFA code of {device}: ").and_then(|()| stderr.flush()).map_err(failed)?;
-        let mut line = String::new();
-        io::stdin().lock().read_line(&mut line).map_err(failed)?;
-        Ok(line.trim().to_owned())
+        let failed = |error: io::Error| none().with_source(error);
+        for _ in 0..TRIES {
+            // A code is good once and for half a minute, so it is echoed: people check what they type.
+            let mut stderr = io::stderr().lock();
+            write!(stderr, "Code of the MFA device {device}: ").and_then(|()| stderr.flush()).map_err(failed)?;
+            let mut line = String::new();
+            if io::stdin().lock().read_line(&mut line).map_err(failed)? == 0 {
+                // Ctrl-D leaves the cursor behind the question. If stderr is gone, nobody sees it.
+                let _ = writeln!(stderr);
+                return Err(none());
+            }
+            let code: String = line.split_whitespace().collect();
+            if code.len() == 6 && code.bytes().all(|byte| byte.is_ascii_digit()) {
+                return Ok(code);
+            }
+            writeln!(stderr, "A code is six digits.").map_err(failed)?;
+        }
+        Err(none())
     }
+}
+
+fn none() -> Error {
+    Error::new(ErrorKind::NoIdentity, "no MFA code was entered").with_hint("run it again with the code that the device shows now")
 }

@@ -5,12 +5,12 @@ use tracing_subscriber::filter::LevelFilter;
 pub(crate) fn install(verbose: u8) {
     // The SDK logs requests and answers at its finest levels, passwords among them: those levels are never on.
     let level = match verbose {
-        // Failures are told by the command; most runs have no use for a log.
+        // What concerns a user is told by the command; most runs have no use for a log.
         0 => return,
         1 => LevelFilter::INFO,
         _ => LevelFilter::DEBUG,
     };
-    let subscriber = tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false);
+    let lines = tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).with_ansi(crate::output::colour());
     // Only the first call counts, and there is one.
-    let _ = subscriber.with_max_level(level).try_init();
+    let _ = lines.with_max_level(level).try_init();
 }

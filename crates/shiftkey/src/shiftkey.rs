@@ -162,7 +162,8 @@ impl Shiftkey {
     /// # Errors
     /// See [`ErrorKind`]; the error names the target.
     pub async fn credential(&self, target: &Target) -> Result<(Arc<Credential>, Origin)> {
-        self.issue(target).await.map_err(|error| error.with_target(&target.label))
+        // Boxed: the way down to AWS is deep, and callers put this into futures of their own.
+        Box::pin(self.issue(target)).await.map_err(|error| error.with_target(&target.label))
     }
 
     /// Where `target` listens: as given, or as AWS said within the last hours.
@@ -170,7 +171,7 @@ impl Shiftkey {
     /// # Errors
     /// As for any AWS call; a denial says how to do without it.
     pub async fn endpoint(&self, target: &Target) -> Result<Endpoint> {
-        self.locate(target).await.map_err(|error| error.with_target(&target.label))
+        Box::pin(self.locate(target)).await.map_err(|error| error.with_target(&target.label))
     }
 
     /// Endpoint and credential, asked for at the same time.

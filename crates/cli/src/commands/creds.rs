@@ -107,7 +107,10 @@ fn string(args: &UrlArgs, mut login: Login, settings: &Settings) -> Result<Strin
 fn via_proxy(args: &UrlArgs, address: &str, target: &Target) -> Result<String, Failure> {
     let (host, port) = match shiftkey::target::host::split(address) {
         Some((host, Some(port), None)) => (host, port),
-        _ => return Err(Error::config(format!("'{address}' is not HOST:PORT")).into()),
+        _ => {
+            let error = Error::config(format!("'{address}' is not HOST:PORT"));
+            return Err(error.with_hint("write the address where the proxy listens, such as 127.0.0.1:5439").into());
+        }
     };
     let chosen = target.mapping == Mapping::User && !matches!(target.warehouse, Warehouse::Workgroup(_));
     let user = target.db_user.as_deref().filter(|user| chosen && !user.contains('{')).unwrap_or("shiftkey");

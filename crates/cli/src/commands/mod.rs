@@ -17,7 +17,7 @@ use crate::{args::Command, exit::Failure, output::Printer, settings::Settings};
 pub(crate) async fn run(command: Command, settings: &Settings, printer: &Printer) -> Result<ExitCode, Failure> {
     match command {
         Command::Cache { command } => cache::cache(&command, settings, printer)?,
-        Command::Completions { shell } => generate::completions(shell),
+        Command::Completions { shell } => generate::completions(shell)?,
         Command::Config { check: true, .. } => show::check(settings, printer)?,
         Command::Config { check: false, .. } => show::config(settings, printer)?,
         Command::Connect(args) => return run_client::connect(args, settings).await,
@@ -25,7 +25,8 @@ pub(crate) async fn run(command: Command, settings: &Settings, printer: &Printer
         Command::Demo(args) => demo::demo(&args, printer).await?,
         Command::Doctor { target, options } => doctor::doctor(target.as_deref(), &options, settings, printer).await?,
         Command::Exec(args) => return run_client::exec(args, settings).await,
-        Command::Man => generate::man()?,
+        Command::Man { all: Some(dir), .. } => generate::pages(&dir)?,
+        Command::Man { command, all: None } => generate::page(command.as_deref())?,
         Command::Sandbox(args) => return sandbox::sandbox(args, printer).await,
         Command::Targets { discover: false } => show::targets(settings, printer)?,
         Command::Targets { discover: true } => show::discover(settings, printer).await?,

@@ -102,44 +102,44 @@ pub(crate) async fn discover(settings: &Settings, printer: &Printer) -> Result<(
     let shiftkey = settings.shiftkey()?;
     let mut rows = Vec::new();
     let (mut failures, mut listed) = (Vec::new(), false);
-    let (scopes, mistakes) = scopes(settings)?;
-    for scope in scopes {
+    // Flags name one identity and region; the configuration plays no part then.
+    let named = settings.scope();
+    let config = if named == Scope::default() { Some(settings.config()?) } else { None };
+    let mistakes = config.as_ref().map(Config::mistakes).unwrap_or_default();
+    for (environments, scope) in scopes(named, config.as_ref()) {
         match shiftkey.discover(&scope).await {
             Ok(discovery) => {
                 listed = true;
                 failures.extend(discovery.failures);
-                rows.extend(discovery.found.into_iter().map(row));
+                rows.extend(discovery.found.into_iter().map(|found| row(&environments, found)));
             }
-            Err(error) => failures.push(error.with_target(scope.region.as_deref().unwrap_or("default region"))),
+            Err(error) if environments.is_empty() => failures.push(error),
+            Err(error) => failures.push(error.with_target(&environments)),
         }
     }
     if !listed && let Some(error) = failures.pop() {
         return Err(error.into());
     }
     failures.iter().for_each(|error| printer.warning(error));
-    print(printer, &["TARGET", "STATUS", "HOST", "PORT", "DATABASE"], &rows)?;
+    print(printer, &["TARGET", "STATUS", "HOST", "PORT", "DATABASE", "ENVIRONMENT"], &rows)?;
     told(&mistakes, printer)
 }
 
-/// Flags name one identity and region; otherwise each environment is one, or the default chain when there is none. An
-/// environment with a mistake is none.
-fn scopes(settings: &Settings) -> Result<(Vec<Scope>, Vec<Mistake>), Failure> {
-    let named = settings.scope();
-    if named != Scope::default() {
-        return Ok((vec![named], Vec::new()));
-    }
-    let mut scopes: Vec<Scope> = Vec::new();
-    let config = settings.config()?;
-    for environment in config.environments() {
+/// One for each identity and region that an environment without mistakes has, with the names of those environments; the
+/// given one when there is none.
+fn scopes(named: Scope, config: Option<&Config>) -> Vec<(String, Scope)> {
+    let mut scopes: Vec<(String, Scope)> = Vec::new();
+    for environment in config.into_iter().flat_map(Config::environments) {
         let scope = Scope { profile: environment.profile, region: environment.region, endpoint_url: environment.endpoint_url };
-        if !scopes.contains(&scope) {
-            scopes.push(scope);
+        match scopes.iter_mut().find(|(_, known)| *known == scope) {
+            Some((names, _)) => names.push_str(&format!(", {}", environment.name)),
+            None => scopes.push((environment.name, scope)),
         }
     }
     if scopes.is_empty() {
-        scopes.push(named);
+        scopes.push((String::new(), named));
     }
-    Ok((scopes, config.mistakes()))
+    scopes
 }
 
 pub(crate) async fn whoami(settings: &Settings, printer: &Printer) -> Result<(), Failure> {
@@ -152,10 +152,11 @@ pub(crate) async fn whoami(settings: &Settings, printer: &Printer) -> Result<(),
     Ok(())
 }
 
-fn row(discovered: Discovered) -> Vec<String> {
+fn row(environments: &str, discovered: Discovered) -> Vec<String> {
     let Discovered { warehouse: found, region, host, port, database, status } = discovered;
     let port = port.map(|port| port.to_string()).unwrap_or_default();
-    vec![format!("{}@{region}", warehouse(&found)), status, host.unwrap_or_default(), port, database.unwrap_or_default()]
+    let target = format!("{}@{region}", warehouse(&found));
+    vec![target, status, host.unwrap_or_default(), port, database.unwrap_or_default(), environments.to_owned()]
 }
 
 pub(super) fn warehouse(warehouse: &Warehouse) -> String {

@@ -1,6 +1,6 @@
 use std::{io::Read, process::Stdio};
 
-use crate::harness::{Test, listing};
+use crate::harness::{Test, installed, listing};
 
 #[test]
 fn a_client_finds_everything_but_a_password_in_its_environment() {
@@ -67,8 +67,7 @@ fn nothing_is_left_behind_after_a_sigkill() {
 
 #[test]
 fn psql_signs_in_where_it_is_installed() {
-    let psql = std::env::split_paths(&std::env::var_os("PATH").unwrap()).any(|dir| dir.join("psql").is_file());
-    if !psql {
+    if !installed("psql") {
         return;
     }
     Test::new().args(["connect", "prod/analytics", "--", "-XAtc", "select current_user"]).run().success().out("alice\n");

@@ -1,6 +1,6 @@
 use shiftkey_sandbox::engine::Engine;
 
-use crate::harness::Test;
+use crate::harness::{Test, installed, listing};
 
 #[test]
 fn creds_are_printed_for_people_and_for_scripts() {
@@ -52,6 +52,8 @@ fn targets_are_listed_and_discovered() {
     assert!(ran.stdout.contains("cluster:marketing@eu-west-1") && ran.stdout.contains("workgroup:science@eu-west-1"), "{}", ran.stdout);
     let json = Test::new().args(["targets", "--discover", "--json"]).run().success().json();
     assert!(json.as_array().unwrap().iter().any(|row| row["target"] == "cluster:finance@us-east-1"));
+    let same: Vec<_> = json.as_array().unwrap().iter().filter(|row| row["target"] == "cluster:analytics@us-east-1").collect();
+    assert!(same.len() == 2 && same[0]["environment"] != same[1]["environment"], "two accounts are told apart: {json}");
 }
 
 #[test]
@@ -180,12 +182,48 @@ fn a_real_postgresql_answers_when_it_is_installed() {
 }
 
 #[test]
-fn help_of_every_command_has_an_example() {
+fn manual_pages_are_made_for_the_whole_and_for_each_command() {
+    Test::bare().args(["man"]).run().success().out(".TH shiftkey 1").out(".SH \"EXAMPLES\"\n.nf\nshiftkey targets \\-\\-discover\n");
+    Test::bare().args(["man"]).run().success().out(".SH \"EXIT STATUS\"\n.nf\n0  done\n1  unexpected\n");
+    Test::bare().args(["man", "connect"]).run().success().out(".TH shiftkey-connect 1").out("\nshiftkey connect prod/analytics\n");
+    Test::bare().args(["man", "conect"]).run().status(2).err("there is no command 'conect'").err("connect, ");
+    let mut test = Test::bare().args(["man", "--all", "man/man1"]);
+    let dir = test.path().join("man/man1");
+    assert!(test.command().status().unwrap().success());
+    let names: Vec<_> = listing(&dir).iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect();
+    assert!(names.contains(&"shiftkey.1".to_owned()) && names.contains(&"shiftkey-doctor.1".to_owned()), "{names:?}");
+    Test::bare().file("taken", "").args(["man", "--all", "taken"]).run().status(2).err("cannot be written to taken");
+}
+
+#[test]
+fn shells_take_the_completions() {
+    let complete = |shell: &str, script: &str| {
+        let text = Test::bare().args(["completions", shell]).run().success().stdout;
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("script"), text).unwrap();
+        let ran = std::process::Command::new(shell).args(["-c", script]).current_dir(dir.path()).env("HOME", dir.path()).output().unwrap();
+        assert!(ran.status.success() && ran.stderr.is_empty(), "{shell}: {}", String::from_utf8_lossy(&ran.stderr));
+        String::from_utf8(ran.stdout).unwrap()
+    };
+    if installed("bash") {
+        let script = "source ./script; COMP_WORDS=(shiftkey con); COMP_CWORD=1; _shiftkey shiftkey con shiftkey; echo ${COMPREPLY[@]}";
+        assert_eq!(complete("bash", script), "config connect\n");
+    }
+    if installed("zsh") {
+        let script = "autoload -Uz compinit && compinit -u && source ./script && whence -w _shiftkey && print ${_comps[shiftkey]}";
+        assert_eq!(complete("zsh", script), "_shiftkey: function\n_shiftkey\n");
+    }
+    if installed("fish") {
+        let found = complete("fish", "source ./script; complete -C 'shiftkey con'");
+        assert!(found.contains("config\t") && found.contains("connect\t"), "{found}");
+    }
+}
+
+#[test]
+fn help_lists_every_command() {
     let help = Test::bare().args(["--help"]).run().success();
     for command in ["completions", "config", "connect", "creds", "demo", "doctor", "exec", "man", "sandbox", "targets", "url", "whoami"] {
         assert!(help.stdout.contains(&format!("  {command} ")), "{command}");
         Test::bare().args([command, "--help"]).run().success().out(&format!("Examples:\n  shiftkey {command}"));
     }
-    Test::bare().args(["completions", "bash"]).run().success().out("_shiftkey");
-    Test::bare().args(["man"]).run().success().out(".TH shiftkey");
 }

@@ -171,3 +171,8 @@ pub(crate) fn listing(dir: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
     entries.flat_map(|entry| if entry.path().is_dir() { listing(&entry.path()) } else { vec![entry.path()] }).collect()
 }
+
+/// Whether a program is here to be asked.
+pub(crate) fn installed(program: &str) -> bool {
+    std::env::split_paths(&std::env::var_os("PATH").unwrap()).any(|dir| dir.join(program).is_file())
+}

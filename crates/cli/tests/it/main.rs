@@ -5,6 +5,8 @@
 mod caching; // what processes share, and how to see and stop it
 mod clients; // connect and exec: what the child gets, and what it leaves
 mod commands; // each command once, for a person and for a script
+mod documents; // what docs and examples say
 mod failures; // exit codes, messages, hints
 mod harness; // the noise that the tests above do without
 mod secrets; // canaries: where a secret must never be seen
+mod terminal; // what a person sees and types

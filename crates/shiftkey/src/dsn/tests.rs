@@ -221,6 +221,27 @@ fn a_ca_file_is_named_wherever_there_is_a_place() {
     assert!(text.ends_with("&sslmode=verify-full&sslfactory=org.postgresql.ssl.DefaultJavaSSLFactory"), "{text}");
 }
 
+/// A login as documents show one; libpq's formats name the bundle of this Linux.
+fn documented(format: Format) -> String {
+    let mut login = login("IAM:alice", "secret");
+    login.endpoint.host = "analytics.c2mf5zd3u3sv.us-east-1.redshift.amazonaws.com".into();
+    login.ca_file = format.is_libpq().then(|| "/etc/ssl/certs/ca-certificates.crt".into());
+    render_masked(format, &login).unwrap()
+}
+
+#[test]
+fn the_document_shows_every_format_as_it_is() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/connection-strings.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    for format in Format::ALL {
+        let section = text.split_once(&format!("\n### `{format}`\n")).unwrap_or_else(|| panic!("no section for {format}")).1;
+        let section = section.split("\n### ").next().unwrap();
+        let expected = documented(format);
+        assert!(section.contains(&format!("\n{expected}\n```")), "{format}: the document lacks\n{expected}");
+        assert!(text.contains(&format!("\n| `{format}` |")), "{format} is not in the table");
+    }
+}
+
 #[test]
 fn a_masked_string_and_one_for_a_proxy_hold_no_password() {
     let login = login("IAM:alice", "hunter2");

@@ -158,9 +158,10 @@ impl Store {
             return;
         }
         let path = self.path.as_deref().unwrap_or_else(|| Path::new("")).display();
-        let event = Error::config(format!("the cache directory {path} cannot be used: {error}; credentials are not shared")).with_hint(
-            "it must be yours alone (mode 0700) and writable; SHIFTKEY_CACHE_DIR names another, SHIFTKEY_CACHE=off does without",
-        );
+        let event = Error::config(format!(
+            "the cache directory {path} cannot be used: {error}; credentials are not shared, and no MFA session is kept"
+        ))
+        .with_hint("it must be yours alone (mode 0700) and writable; SHIFTKEY_CACHE_DIR names another, SHIFTKEY_CACHE=off does without");
         self.observer.event(&Event::CacheOff(event));
     }
 }

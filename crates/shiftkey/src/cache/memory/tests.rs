@@ -31,6 +31,8 @@ impl Clock for Hand {
     }
 }
 
+type Answer = std::pin::Pin<Box<dyn Future<Output = Result<(Arc<Credential>, Origin)>> + Send>>;
+
 /// An issuer that counts its calls and can be told to fail or to wait.
 #[derive(Clone, Debug)]
 struct Issuer {
@@ -54,9 +56,7 @@ impl Issuer {
         *lock(&self.failure) = kind;
     }
 
-    fn issue(
-        &self,
-    ) -> impl Fn() -> std::pin::Pin<Box<dyn Future<Output = Result<(Arc<Credential>, Origin)>> + Send>> + Send + Sync + 'static {
+    fn issue(&self) -> impl Fn() -> Answer + Send + Sync + 'static {
         let issuer = self.clone();
         move || {
             let issuer = issuer.clone();

@@ -99,7 +99,7 @@ impl Layers {
         match read(path, required) {
             Ok(None) => {}
             Ok(Some(text)) => Reader { layers: self, origin, path, text: &text }.read(),
-            Err(mistake) => self.mistakes.push(mistake),
+            Err(mistake) => self.mistakes.push(*mistake),
         }
     }
 }
@@ -135,8 +135,8 @@ fn project(env: &Env) -> Option<PathBuf> {
 ///
 /// The upward search may meet a file that somebody else planted (in /tmp, say), so a file must belong to the user or
 /// to root, and nobody else may write to it.
-fn read(path: &Path, required: bool) -> Result<Option<String>, Mistake> {
-    let fail = |what: &str| Mistake::new(path, None, what, Concern::Configuration);
+fn read(path: &Path, required: bool) -> Result<Option<String>, Box<Mistake>> {
+    let fail = |what: &str| Box::new(Mistake::new(path, None, what, Concern::Configuration));
     let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
     let file = match std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path) {
         Ok(file) => file,
@@ -150,11 +150,11 @@ fn read(path: &Path, required: bool) -> Result<Option<String>, Mistake> {
     let me = rustix::process::geteuid().as_raw();
     if metadata.uid() != me && metadata.uid() != 0 {
         let hint = "copy it, and name the copy with --config";
-        return Err(fail("belongs to another user, who could redirect your credentials").with_hint(Some(hint)));
+        return Err(Box::new(fail("belongs to another user, who could redirect your credentials").with_hint(Some(hint))));
     }
     if writable_by_others(metadata.mode(), metadata.uid(), metadata.gid()) {
         let hint = format!("chmod go-w {}", path.display());
-        return Err(fail("can be written by others, who could redirect your credentials").with_hint(Some(hint)));
+        return Err(Box::new(fail("can be written by others, who could redirect your credentials").with_hint(Some(hint))));
     }
     let mut text = String::new();
     match file.take(CEILING + 1).read_to_string(&mut text) {

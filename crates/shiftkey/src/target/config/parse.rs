@@ -175,7 +175,7 @@ impl Reader<'_> {
 fn rule(key: &str, value: &DeValue<'_>) -> Result<()> {
     let text = value.as_str().unwrap_or_default();
     // A number in another base is read by the rules for the whole target.
-    let number = value.as_integer().filter(|integer| integer.radix() == 10).map(|integer| integer.as_str());
+    let number = value.as_integer().filter(|integer| integer.radix() == 10).map(toml::de::DeInteger::as_str);
     match key {
         "cluster" => names::cluster(text),
         "database" => names::database(text),

@@ -66,7 +66,7 @@ pub(super) fn find(file: &File, text: &str) -> Result<Found> {
         [] => {}
         many => {
             let many: Vec<&str> = many.iter().map(|name| name.as_str()).collect();
-            return Err(Error::config(format!("several targets are called '{text}'")).with_hint(format!("say which: {}", many.join(", "))));
+            return Err(Error::config("several targets have this name").with_hint(format!("say which: {}", many.join(", "))));
         }
     }
     // A dot tells a host name from a name that was mistyped.
@@ -85,7 +85,7 @@ pub(super) fn configured(file: &File, label: &str, entry: &Entry) -> Found {
 }
 
 fn unknown(file: &File, text: &str) -> Error {
-    let error = Error::new(ErrorKind::NoSuchTarget, format!("there is no target '{}'", names::shown(text)));
+    let error = Error::new(ErrorKind::NoSuchTarget, "there is no such target");
     let near = file.targets.keys().map(|name| (distance(name, text), name)).min();
     match near {
         Some((distance, name)) if distance <= 3 => error.with_hint(format!("did you mean '{name}'?")),
@@ -96,7 +96,7 @@ fn unknown(file: &File, text: &str) -> Error {
 
 /// Puts the values together. All that is wrong is said at once.
 pub(super) fn build(found: Found, defaults: &Settings, flags: &Overrides) -> Result<Target, Vec<Fault>> {
-    let Found { label, entry, environment } = found;
+    let Found { label, mut entry, environment } = found;
     let mut faults = Vec::new();
     let environment = environment.unwrap_or_else(|| {
         let name = label.split('/').next().unwrap_or_default();
@@ -104,6 +104,10 @@ pub(super) fn build(found: Found, defaults: &Settings, flags: &Overrides) -> Res
         faults.push(Fault { key: None, error, absence: false });
         Environment::default()
     });
+    if flags.mapping == Some(Mapping::Iam) {
+        // Who asks for AWS's choice does not mean the choice that was written down.
+        (entry.db_user, entry.groups, entry.auto_create) = (None, None, None);
+    }
     let (mut host, mut port) = (flags.host.clone().or(entry.host), flags.port.or(entry.port));
     let mut region = flags.region.clone().or(entry.region);
     let mut named = match (entry.cluster, entry.workgroup) {

@@ -149,6 +149,15 @@ fn wrong_names_are_refused_before_any_call() {
 }
 
 #[test]
+fn the_mapping_flag_outweighs_the_configured_choice_of_a_user() {
+    let flags = Overrides { mapping: Some(Mapping::Iam), ..Overrides::default() };
+    let target = config().resolve("prod/analytics", &flags).unwrap();
+    assert_eq!((target.mapping, target.db_user, target.groups), (Mapping::Iam, None, vec![]));
+    let (kind, message) = refuse("prod/analytics", &Overrides { db_user: Some("bob".into()), ..flags });
+    assert!(kind == ErrorKind::Config && message.contains("db_user cannot be chosen"), "both typed: {message}");
+}
+
+#[test]
 fn every_value_knows_its_origin() {
     let mut place = Place::new();
     let user = place.write("home/.config/shiftkey/config.toml", "[environments.prod]\nregion = \"us-east-1\"\nprofile = \"p\"\n");

@@ -79,6 +79,7 @@ fn all_mistakes_are_told_at_once_each_with_its_line() {
             "41: unknown section 'target'",
         ]
     );
+    assert!(place.load().unwrap().environments().is_empty(), "AWS is asked in none that is written wrong");
     let hint = |line| mistakes.iter().find(|mistake| mistake.line == Some(line)).unwrap().hint.as_deref().unwrap();
     assert_eq!((hint(6), hint(31), hint(41)), ("did you mean 'region'?", "say database = \"dev\"", "did you mean 'targets'?"));
     assert!(mistakes[0].to_string().ends_with("/config.toml:3: a credential lives from 15m to 1h, not 2h"));

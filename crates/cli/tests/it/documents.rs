@@ -1,0 +1,75 @@
+//! What docs and examples say, held against the binary and the library.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use shiftkey::target::host::HostName;
+
+use crate::harness::Test;
+
+fn read(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(name)).unwrap()
+}
+
+#[test]
+fn the_example_configuration_has_no_mistakes_and_every_key() {
+    let text = read("examples/config.toml");
+    Test::bare().file(".config/shiftkey/config.toml", &text).args(["config", "--check"]).run().success().err("targets: 7");
+    let said: BTreeSet<&str> = text.lines().filter_map(|line| line.split_once('=')).map(|(key, _)| key.trim()).collect();
+    for key in keys() {
+        // The one key of which a good example would be a bad example.
+        assert!(said.contains(key.as_str()) || ["endpoint_url", "ca_file"].contains(&key.as_str()), "{key} is not shown");
+    }
+}
+
+#[test]
+fn the_document_explains_every_key() {
+    let text = read("docs/configuration.md");
+    for key in keys() {
+        assert!(text.contains(&format!("`{key}`")), "{key} is not explained");
+    }
+}
+
+#[test]
+fn configurations_in_documents_have_no_mistakes() {
+    let mut found = 0;
+    for name in ["README.md", "docs/configuration.md", "docs/identity.md"] {
+        for block in read(name).split("```toml\n").skip(1) {
+            let block = block.split("\n```").next().unwrap();
+            Test::bare().file("own.toml", block).args(["config", "--check", "--config", "own.toml"]).run().success();
+            found += 1;
+        }
+    }
+    assert!(found > 0);
+}
+
+/// All keys of the grammar, as the binary tells them to somebody who has mistyped one beyond recognition.
+fn keys() -> BTreeSet<String> {
+    let wrong = "[defaults]\nzzzzzzzzzzzzzzzzz = 1\n[environments.a]\nzzzzzzzzzzzzzzzzz = 1\n[targets.\"a/b\"]\nzzzzzzzzzzzzzzzzz = 1\n";
+    let json = Test::bare().file("shiftkey.toml", wrong).args(["config", "--check", "--json"]).run().status(2).json();
+    let hints = json["mistakes"].as_array().unwrap().iter().filter_map(|mistake| mistake["hint"].as_str()?.strip_prefix("keys: "));
+    let keys: BTreeSet<String> = hints.flat_map(|hint| hint.split(", ")).map(str::to_owned).collect();
+    assert!(keys.len() >= 16, "{keys:?}");
+    keys
+}
+
+#[test]
+fn host_names_are_read_as_the_document_says() {
+    let text = read("docs/configuration.md");
+    let rows = text.split_once("| host | read as |\n|---|---|\n").unwrap().1.lines().take_while(|line| line.starts_with('|'));
+    let mut found = 0;
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let expected = match HostName::parse(cells[0].trim_matches('`')) {
+            HostName::Cluster { id, region } => format!("cluster {id} in {region}"),
+            HostName::Workgroup { name, region } => format!("workgroup {name} in {region}"),
+            HostName::Nameless { region, serverless } => {
+                let what = if serverless { "workgroup" } else { "cluster or workgroup" };
+                format!("nothing but {}: name the {what}", region.unwrap())
+            }
+            HostName::Foreign => "a custom domain: AWS is asked which cluster it belongs to".to_owned(),
+        };
+        assert_eq!(cells[1], expected, "{row}");
+        found += 1;
+    }
+    assert!(found >= 10, "{found}");
+}
