@@ -110,7 +110,7 @@ pub(crate) enum Command {
     },
     /// Open psql, or another client, signed in
     ///
-    /// The password reaches the client through a file in memory that only you can read; it is never on disk, in an argument
+    /// The password reaches the client through a file in memory that only you can read; it is never in an argument
     /// or in the environment.
     #[command(after_help = "Examples:\n  shiftkey connect prod/analytics\n  shiftkey connect prod/analytics -- -c 'select 1'\n  \
         shiftkey connect workgroup:adhoc@us-east-1 --client pgcli")]

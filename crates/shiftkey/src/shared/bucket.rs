@@ -209,6 +209,10 @@ mod tests {
         assert!(!bucket.take_turn(START, Pace::default()));
         bucket.throttled(START, Duration::from_secs(1));
         assert_eq!(bucket.closed, START + 3_000, "a later, shorter pause does not shorten the first");
+        bucket.throttled(START, Duration::ZERO);
+        bucket.refill(START + 3_000, Pace::default());
+        let waits: Vec<_> = (0..4).map(|_| ms(bucket.take(START + 3_000, Pace::default(), PATIENT))).collect();
+        assert_eq!(waits, [0, 1_020, 2_020, 3_020].map(Some), "what gathered before the throttle is gone");
     }
 
     #[test]

@@ -164,10 +164,12 @@ impl PrivateDir {
         loop {
             let file = self.lock_file(name)?;
             match file.try_lock() {
-                Ok(()) if self.is_current(name, &file)? => return Lock::new(file).map(Some),
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Ok(None),
                 Err(TryLockError::Error(error)) => return Err(error),
+            }
+            if let Some(lock) = self.settle(name, file)? {
+                return Ok(Some(lock));
             }
         }
     }
@@ -186,8 +188,8 @@ impl PrivateDir {
                     let _ = sender.send(locked.map(|()| file));
                 })?;
                 let file = receiver.await.map_err(io::Error::other)??;
-                if self.is_current(name, &file)? {
-                    return Lock::new(file);
+                if let Some(lock) = self.settle(name, file)? {
+                    return Ok(lock);
                 }
             }
         };
@@ -206,6 +208,11 @@ impl PrivateDir {
     /// Removes a lock's file. Who waits for it will notice and make a new one.
     pub(crate) fn remove_lock(&self, name: &str, lock: &Lock) -> io::Result<()> {
         if self.is_current(name, &lock.0)? { self.remove(name) } else { Ok(()) }
+    }
+
+    /// A lock that was obtained counts unless its file was removed meanwhile: then others use a new one.
+    fn settle(&self, name: &str, file: File) -> io::Result<Option<Lock>> {
+        if self.is_current(name, &file)? { Lock::new(file).map(Some) } else { Ok(None) }
     }
 
     fn lock_file(&self, name: &str) -> io::Result<File> {

@@ -165,6 +165,17 @@ async fn a_waiter_gets_the_lock_or_its_deadline() {
 }
 
 #[test]
+fn a_lock_of_a_file_that_was_removed_meanwhile_does_not_count() {
+    let Place { dir, root: _root, .. } = place();
+    let opened = dir.lock_file("lock").unwrap();
+    dir.remove("lock").unwrap();
+    let current = dir.try_lock("lock").unwrap().unwrap();
+    opened.try_lock().expect("nobody else has this file");
+    assert!(dir.settle("lock", opened).unwrap().is_none());
+    drop(current);
+}
+
+#[test]
 fn a_lock_whose_file_was_removed_is_nobodys() {
     let Place { dir, root: _root, .. } = place();
     let held = dir.try_lock("lock").unwrap().unwrap();
