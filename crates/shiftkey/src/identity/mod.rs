@@ -183,18 +183,15 @@ impl Identity {
     }
 }
 
+/// What to do without an identity.
+const SIGN_IN: &str = "sign in first: `aws sso login --profile NAME`, or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
+
 fn missing(scope: &Scope, source: Option<CredentialsError>) -> Error {
-    let error = Error::new(
-        ErrorKind::NoIdentity,
-        match &scope.profile {
-            Some(profile) => format!("the AWS profile '{profile}' gave no identity"),
-            None => "no AWS identity was found".to_owned(),
-        },
-    )
-    .with_hint(
-        "sign in first: `aws sso login --profile NAME`, or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and \
-         AWS_SECRET_ACCESS_KEY",
-    );
+    let message = match &scope.profile {
+        Some(profile) => format!("the AWS profile '{profile}' gave no identity"),
+        None => "no AWS identity was found".to_owned(),
+    };
+    let error = Error::new(ErrorKind::NoIdentity, message).with_hint(SIGN_IN);
     match source {
         Some(source) => error.with_source(source),
         None => error,
@@ -221,16 +218,21 @@ fn explain(scope: &Scope, error: CredentialsError) -> Error {
 
 fn refused(scope: &Scope, error: CredentialsError) -> Error {
     let text = innermost(&error);
-    let expired = chain::is_expired(&error);
-    let kind = if expired { ErrorKind::IdentityExpired } else { ErrorKind::NoIdentity };
-    let whose = scope.profile.as_deref().map_or_else(String::new, |profile| format!(" of profile '{profile}'"));
-    let what = if expired { "has expired" } else { "could not be obtained" };
-    Error::new(kind, format!("the AWS identity{whose} {what}: {text}"))
-        .with_hint(match &scope.profile {
-            Some(profile) => format!("sign in again, for example `aws sso login --profile {profile}`"),
-            None => "sign in again, for example `aws sso login`".to_owned(),
-        })
-        .with_source(error)
+    let told = match (&scope.profile, chain::is_expired(&error)) {
+        (Some(profile), true) => {
+            Error::new(ErrorKind::IdentityExpired, format!("the AWS identity of profile '{profile}' has expired: {text}"))
+                .with_hint(format!("sign in again, for example `aws sso login --profile {profile}`"))
+        }
+        (None, true) => Error::new(ErrorKind::IdentityExpired, format!("the AWS identity has expired: {text}"))
+            .with_hint("sign in again, for example `aws sso login`"),
+        (Some(profile), false) => {
+            Error::new(ErrorKind::NoIdentity, format!("the AWS identity of profile '{profile}' could not be obtained: {text}"))
+                .with_hint(format!("sign in again, for example `aws sso login --profile {profile}`"))
+        }
+        // The chain ended somewhere, often at a machine that has no role; that nothing was found before is what matters.
+        (None, false) => Error::new(ErrorKind::NoIdentity, format!("no AWS identity was found: {text}")).with_hint(SIGN_IN),
+    };
+    told.with_source(error)
 }
 
 /// The cause at the bottom, on one line.
