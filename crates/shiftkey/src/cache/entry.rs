@@ -10,6 +10,7 @@ use crate::{
     clock::Moment,
     credential::Credential,
     error::{Error, ErrorKind},
+    issue::Purpose,
     secret::Secret,
     shared::{millis, time},
 };
@@ -68,15 +69,18 @@ pub(super) struct Failure {
     message: String,
     hint: Option<String>,
     ended: u64,
+    #[serde(default)]
+    renewal: bool,
 }
 
 impl Failure {
-    pub(super) fn new(error: &Error, ended: SystemTime) -> Self {
+    pub(super) fn new(error: &Error, purpose: Purpose, ended: SystemTime) -> Self {
         Self {
             kind: error.kind().name().to_owned(),
             message: error.message().to_owned(),
             hint: error.hint().map(str::to_owned),
             ended: millis(ended),
+            renewal: purpose == Purpose::Renewal,
         }
     }
 
@@ -90,6 +94,10 @@ impl Failure {
 
     pub(super) fn is_denial(&self) -> bool {
         self.kind == ErrorKind::Denied.name()
+    }
+
+    pub(super) fn is_of_renewal(&self) -> bool {
+        self.renewal
     }
 
     /// How long ago it was; `None` when the clock was set back meanwhile.
@@ -132,7 +140,7 @@ mod tests {
     #[test]
     fn an_error_comes_back_with_kind_message_and_hint() {
         let error = Error::new(ErrorKind::Denied, "no").with_hint("ask");
-        let failure: Failure = decode(&encode(&Failure::new(&error, time(5))).unwrap()).unwrap();
+        let failure: Failure = decode(&encode(&Failure::new(&error, Purpose::First, time(5))).unwrap()).unwrap();
         let back = failure.error();
         assert_eq!((back.kind(), back.message(), back.hint()), (ErrorKind::Denied, "no", Some("ask")));
     }

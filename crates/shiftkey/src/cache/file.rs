@@ -125,13 +125,14 @@ impl FileCache {
                 let Peek::RefreshDue(present) = self.look(&digest, wish.min_remaining) else {
                     return self.look(&digest, wish.min_remaining).into_hit().map_or(hit(present), hit);
                 };
-                return match self.issue(&digest, wish, &issue, Purpose::Renewal).await {
-                    Ok(renewed) => Ok((renewed, Origin::Aws)),
-                    Err(error) => {
-                        self.store.observer().event(&Event::RenewalFailed(error));
-                        hit(present)
-                    }
-                };
+                match self.issue(&digest, wish, &issue, Purpose::Renewal).await {
+                    Ok(renewed) => return Ok((renewed, Origin::Aws)),
+                    Err(error) => self.store.observer().event(&Event::RenewalFailed(error)),
+                }
+                // The attempt took its time. If that was the last of the present one, it is a miss.
+                if judge(&present, self.clock.moment(), &digest, wish.min_remaining) != Verdict::Expired {
+                    return hit(present);
+                }
             }
             Peek::Miss => {}
         }
@@ -193,7 +194,7 @@ impl FileCache {
                 self.store.remove(&failure);
                 self.prune(digest);
             }
-            Err(error) => self.store.write_lightly(&failure, &Failure::new(error, self.clock.now())),
+            Err(error) => self.store.write_lightly(&failure, &Failure::new(error, purpose, self.clock.now())),
         }
         outcome
     }
@@ -225,7 +226,9 @@ impl FileCache {
 
     fn failed_while_waiting(&self, digest: &str, arrived: SystemTime) -> Option<Error> {
         let failure: Failure = self.store.read(&name(digest, FAILURE))?;
-        let concerns_us = failure.ended_after(arrived) && failure.age(self.clock.now()).is_some();
+        // A renewal gives up at the first refusal, which is right for those who have a credential and for nobody else.
+        let final_word = failure.is_denial() || !failure.is_of_renewal();
+        let concerns_us = final_word && failure.ended_after(arrived) && failure.age(self.clock.now()).is_some();
         concerns_us.then(|| failure.error())
     }
 

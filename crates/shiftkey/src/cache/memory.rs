@@ -198,6 +198,8 @@ impl State {
     fn settle(&mut self, outcome: Result<(Arc<Credential>, Origin)>, now: Moment, digest: &str) -> Result<(Arc<Credential>, Origin)> {
         self.attempts += 1;
         let outcome = outcome.and_then(|(credential, origin)| match judge(&credential, now, digest, Duration::ZERO) {
+            // The layer below has just judged it good; that was the last moment of it.
+            Verdict::Expired if origin == Origin::File && !credential.left(now).is_zero() => Ok((credential, origin)),
             Verdict::Expired => Err(Error::new(ErrorKind::Unexpected, "AWS issued a credential that has already expired")
                 .with_hint("is this machine's clock right?")),
             Verdict::Fresh | Verdict::RefreshAhead => Ok((credential, origin)),

@@ -228,21 +228,61 @@ async fn a_denial_is_remembered_for_a_few_seconds() {
     assert_eq!(machine.get().await.1, Origin::Aws, "somebody may have got the right meanwhile");
 }
 
-#[tokio::test]
-async fn a_failure_is_shared_by_those_who_waited_for_it_alone() {
-    let machine = Machine::new();
+/// What a caller gets through whose wait for the lock an attempt failed as `kind`.
+async fn waited_through(machine: &Machine, kind: ErrorKind, purpose: Purpose) -> Result<(Arc<Credential>, Origin)> {
     let digest = key("alice").digest();
     let held = machine.process().store.try_lock(&name(&digest, LOCK)).unwrap();
     let process = machine.process();
     let (aws, waiting) = (machine.aws(), wish("alice"));
     let waiter = tokio::spawn(async move { process.get_or_issue(&waiting, aws).await });
     tokio::task::yield_now().await;
-    machine.process().store.write(&name(&digest, FAILURE), &Failure::new(&Error::new(ErrorKind::Unreachable, "down"), machine.clock.now()));
+    let failure = Failure::new(&Error::new(kind, "down"), purpose, machine.clock.now());
+    machine.process().store.write(&name(&digest, FAILURE), &failure);
     drop(held);
-    assert_eq!(waiter.await.unwrap().unwrap_err().message(), "down");
+    waiter.await.unwrap()
+}
+
+#[tokio::test]
+async fn a_failure_is_shared_by_those_who_waited_for_it_alone() {
+    let machine = Machine::new();
+    let failed = waited_through(&machine, ErrorKind::Unreachable, Purpose::First).await;
+    assert_eq!(failed.unwrap_err().message(), "down");
     assert_eq!(machine.calls(), 0);
     machine.pass(1);
     assert_eq!(machine.get().await.1, Origin::Aws, "who comes later tries anew");
+}
+
+#[tokio::test]
+async fn a_failed_renewal_is_no_answer_to_those_who_have_nothing() {
+    let machine = Machine::new();
+    let (_, origin) = waited_through(&machine, ErrorKind::Throttled, Purpose::Renewal).await.unwrap();
+    assert_eq!((origin, machine.calls()), (Origin::Aws, 1), "they try longer than a renewal does");
+    let machine = Machine::new();
+    let denied = waited_through(&machine, ErrorKind::Denied, Purpose::Renewal).await;
+    assert_eq!((denied.unwrap_err().kind(), machine.calls()), (ErrorKind::Denied, 0), "a denial is one");
+}
+
+#[tokio::test]
+async fn a_credential_that_ends_during_its_renewal_is_replaced() {
+    let machine = Machine::new();
+    machine.get().await;
+    machine.pass(3_530);
+    let aws = machine.aws();
+    let slow = |purpose| {
+        let answer = match purpose {
+            Purpose::First => Some(aws(purpose)),
+            Purpose::Renewal => None,
+        };
+        machine.pass(20);
+        async move {
+            match answer {
+                Some(answer) => answer.await,
+                None => Err(Error::new(ErrorKind::Unreachable, "too late")),
+            }
+        }
+    };
+    let (credential, origin) = machine.process().get_or_issue(&wish("alice"), slow).await.unwrap();
+    assert_eq!((credential.password.expose(), origin), ("password-2", Origin::Aws));
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::{
-    cache::tests::{start, wish},
+    cache::tests::{credential, start, wish},
     secret::Secret,
 };
 
@@ -241,6 +241,20 @@ async fn a_dead_credential_replaces_nothing_and_is_not_handed_out() {
         tokio::task::yield_now().await;
     }
     assert_eq!(issuer.calls(), 2, "the dead answer was asked for once");
+}
+
+#[tokio::test]
+async fn what_another_process_found_good_a_moment_ago_is_good() {
+    let clock = Hand::new();
+    let cache = MemoryCache::new(Arc::clone(&clock) as Arc<dyn Clock>);
+    for (left, good) in [(59, true), (0, false)] {
+        let issued = clock.moment();
+        let lifetime = Duration::from_secs(left);
+        let found = credential("p");
+        let found = Credential { issued, lifetime, expires_at: issued.wall + lifetime, ..found };
+        let find = move || std::future::ready(Ok((Arc::new(found.clone()), Origin::File)));
+        assert_eq!(cache.get_or_issue(&wish("alice"), find).await.is_ok(), good, "{left} s left");
+    }
 }
 
 /// The order that two threads can produce: the second looks before the first settles, and waits after it.
