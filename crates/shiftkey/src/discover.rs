@@ -2,8 +2,8 @@
 
 use crate::{
     error::{Error, ErrorKind, Result},
-    identity::Identity,
-    issue::{Purpose, call, cluster_client, serverless_client},
+    identity::{Identity, Purpose, call},
+    issue::{cluster_client, serverless_client},
     target::Warehouse,
 };
 

@@ -10,7 +10,7 @@ use crate::{
     clock::Moment,
     credential::Credential,
     error::{Error, ErrorKind},
-    issue::Purpose,
+    identity::Purpose,
     secret::Secret,
     shared::{millis, time},
 };

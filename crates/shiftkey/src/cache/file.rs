@@ -20,7 +20,7 @@ use crate::{
     clock::{Clock, Moment},
     credential::{Credential, Origin},
     error::{Error, Result},
-    issue::Purpose,
+    identity::Purpose,
     observe::Event,
     shared::{LOCK, PrivateDir, Store, Waited},
 };

@@ -3,6 +3,7 @@
 //! An identity is proven by AWS keys with their own expiry. Those keys are never called a credential here, and
 //! they never leave this module but inside the SDK's configuration.
 
+mod attempts;
 mod chain;
 mod errors;
 mod profiles;
@@ -25,7 +26,14 @@ use aws_credential_types::{
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::{chain::Surroundings, errors::aws_error, session_store::PREFIX as SESSIONS, skew::Skew, standing::Standing};
+pub use self::attempts::Purpose;
+pub(crate) use self::{
+    attempts::{call, no_retries},
+    chain::Surroundings,
+    session_store::PREFIX as SESSIONS,
+    skew::Skew,
+    standing::Standing,
+};
 use crate::{
     error::{Error, ErrorKind, Result},
     observe::Observe,
@@ -170,12 +178,9 @@ impl Identity {
     pub(crate) async fn caller(&self) -> Result<Caller> {
         let mut config = aws_sdk_sts::config::Builder::from(&self.sdk);
         config.set_endpoint_url(self.endpoint("STS").or_else(|| self.sdk.endpoint_url().map(str::to_owned)));
-        config = config.interceptor(self.skew().clone());
-        let answer = aws_sdk_sts::Client::from_conf(config.build())
-            .get_caller_identity()
-            .send()
-            .await
-            .map_err(|error| aws_error("sts:GetCallerIdentity", error))?;
+        config = config.interceptor(self.skew().clone()).retry_config(no_retries());
+        let client = aws_sdk_sts::Client::from_conf(config.build());
+        let answer = call(self, "sts:GetCallerIdentity", Purpose::First, || client.get_caller_identity().send()).await?;
         match (answer.arn, answer.account, answer.user_id) {
             (Some(arn), Some(account), Some(user_id)) => Ok(Caller { arn, account, user_id }),
             _ => Err(Error::new(ErrorKind::Unexpected, "sts:GetCallerIdentity answered without an ARN")),

@@ -17,12 +17,24 @@ use aws_credential_types::{
     provider::{ProvideCredentials, SharedCredentialsProvider, error::CredentialsError, future},
 };
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_types::retry::RetryConfig;
 
-use super::{chain::Surroundings, errors::aws_error, profiles::Profiles, session_store};
+use super::{
+    chain::{self, Surroundings},
+    errors::aws_error,
+    profiles::Profiles,
+    session_store,
+};
 use crate::{
     error::{Error, ErrorKind, Result},
     shared::digest,
 };
+
+/// So often STS is asked for a role: some seconds of throttling are waited out.
+const ATTEMPTS: u32 = 6;
+
+/// The ceiling of the first wait between them; it doubles each time.
+const FIRST_BACKOFF: Duration = Duration::from_millis(200);
 
 /// One `AssumeRole` step, as a profile writes it down.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -201,6 +213,8 @@ impl AssumedRoles {
             .http_client(self.sts.http.clone())
             .time_source(self.surroundings.time_source())
             .credentials_provider(keys)
+            .timeout_config(chain::timeouts())
+            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(FIRST_BACKOFF))
             .interceptor(self.surroundings.skew.clone())
             .region(Region::new(self.sts.region.clone().unwrap_or_else(|| "us-east-1".to_owned())));
         config.set_endpoint_url(self.sts.endpoint.clone());

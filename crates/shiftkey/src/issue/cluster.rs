@@ -7,12 +7,12 @@ use std::{sync::Arc, time::SystemTime};
 
 use aws_sdk_redshift::Client;
 
-use super::{Api, Purpose, Request, attempts, credential, seconds};
+use super::{Api, Request, credential, seconds};
 use crate::{
     clock::Clock,
     credential::{Credential, Endpoint},
     error::{Error, ErrorKind, Result},
-    identity::Identity,
+    identity::{Identity, Purpose, call, no_retries},
 };
 
 /// The SDK's client for this identity.
@@ -21,12 +21,12 @@ pub(crate) fn client(identity: &Identity) -> Client {
     if let Some(endpoint) = identity.endpoint("REDSHIFT") {
         config.set_endpoint_url(Some(endpoint));
     }
-    Client::from_conf(config.interceptor(identity.skew().clone()).retry_config(attempts::no_retries()).build())
+    Client::from_conf(config.interceptor(identity.skew().clone()).retry_config(no_retries()).build())
 }
 
 pub(super) async fn issue(request: &Request, identity: &Identity, clock: &dyn Clock, purpose: Purpose) -> Result<Arc<Credential>> {
     let client = client(identity);
-    let answer = attempts::call(identity, Api::Cluster.action(), purpose, || {
+    let answer = call(identity, Api::Cluster.action(), purpose, || {
         client
             .get_cluster_credentials()
             .cluster_identifier(&request.name)
@@ -44,7 +44,7 @@ pub(super) async fn issue(request: &Request, identity: &Identity, clock: &dyn Cl
 
 pub(super) async fn issue_with_iam(request: &Request, identity: &Identity, clock: &dyn Clock, purpose: Purpose) -> Result<Arc<Credential>> {
     let client = client(identity);
-    let answer = attempts::call(identity, Api::ClusterWithIam.action(), purpose, || {
+    let answer = call(identity, Api::ClusterWithIam.action(), purpose, || {
         client
             .get_cluster_credentials_with_iam()
             .cluster_identifier(&request.name)
@@ -60,7 +60,7 @@ pub(super) async fn issue_with_iam(request: &Request, identity: &Identity, clock
 pub(super) async fn locate(identity: &Identity, id: &str) -> Result<Endpoint> {
     let client = client(identity);
     let describe = || client.describe_clusters().cluster_identifier(id).send();
-    let answer = attempts::call(identity, "redshift:DescribeClusters", Purpose::First, describe).await?;
+    let answer = call(identity, "redshift:DescribeClusters", Purpose::First, describe).await?;
     let cluster = answer.clusters.unwrap_or_default().into_iter().find(|cluster| cluster.cluster_identifier.as_deref() == Some(id));
     let cluster =
         cluster.ok_or_else(|| Error::new(ErrorKind::NoSuchTarget, format!("AWS lists no cluster '{id}' in {}", identity.region)))?;
@@ -76,7 +76,7 @@ pub(super) async fn locate(identity: &Identity, id: &str) -> Result<Endpoint> {
 pub(super) async fn of_domain(identity: &Identity, host: &str) -> Result<Option<String>> {
     let client = client(identity);
     let ask = || client.describe_custom_domain_associations().custom_domain_name(host).send();
-    let answer = match attempts::call(identity, "redshift:DescribeCustomDomainAssociations", Purpose::First, ask).await {
+    let answer = match call(identity, "redshift:DescribeCustomDomainAssociations", Purpose::First, ask).await {
         Ok(answer) => answer,
         Err(error) if error.kind() == ErrorKind::NoSuchTarget => return Ok(None),
         Err(error) => return Err(error),

@@ -4,7 +4,6 @@
 //! workgroup uses `redshift-serverless:GetCredentials`. The database and the lifetime are always sent, since a
 //! policy may have a condition on them.
 
-mod attempts;
 mod cluster;
 mod denial;
 mod serverless;
@@ -14,12 +13,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-pub(crate) use self::{attempts::call, cluster::client as cluster_client, denial::explain, serverless::client as serverless_client};
+pub(crate) use self::{cluster::client as cluster_client, denial::explain, serverless::client as serverless_client};
 use crate::{
     clock::Clock,
     credential::{Credential, Endpoint},
     error::{Error, ErrorKind, Result},
-    identity::{Caller, Identity, Skew},
+    identity::{Caller, Identity, Purpose, Skew},
     secret::Secret,
     target::{Mapping, Target, Warehouse, names},
 };
@@ -44,15 +43,6 @@ impl Api {
             Self::Serverless => "redshift-serverless:GetCredentials",
         }
     }
-}
-
-/// Why AWS is asked.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Purpose {
-    /// Somebody waits.
-    First,
-    /// A valid credential is at hand.
-    Renewal,
 }
 
 /// One request for a credential, with nothing left to decide: equal requests by one identity may share an answer.

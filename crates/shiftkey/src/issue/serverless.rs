@@ -7,12 +7,12 @@ use std::{sync::Arc, time::SystemTime};
 
 use aws_sdk_redshiftserverless::Client;
 
-use super::{Api, Purpose, Request, attempts, credential, seconds};
+use super::{Api, Request, credential, seconds};
 use crate::{
     clock::Clock,
     credential::{Credential, Endpoint},
     error::{Error, ErrorKind, Result},
-    identity::Identity,
+    identity::{Identity, Purpose, call, no_retries},
 };
 
 /// The SDK's client for this identity.
@@ -21,12 +21,12 @@ pub(crate) fn client(identity: &Identity) -> Client {
     if let Some(endpoint) = identity.endpoint("REDSHIFT_SERVERLESS") {
         config.set_endpoint_url(Some(endpoint));
     }
-    Client::from_conf(config.interceptor(identity.skew().clone()).retry_config(attempts::no_retries()).build())
+    Client::from_conf(config.interceptor(identity.skew().clone()).retry_config(no_retries()).build())
 }
 
 pub(super) async fn issue(request: &Request, identity: &Identity, clock: &dyn Clock, purpose: Purpose) -> Result<Arc<Credential>> {
     let client = client(identity);
-    let answer = attempts::call(identity, Api::Serverless.action(), purpose, || {
+    let answer = call(identity, Api::Serverless.action(), purpose, || {
         client.get_credentials().workgroup_name(&request.name).db_name(&request.database).duration_seconds(seconds(request.duration)).send()
     })
     .await?;
@@ -55,7 +55,7 @@ pub(super) async fn of_domain(identity: &Identity, host: &str) -> Result<Option<
     let mut token = None;
     loop {
         let ask = || client.list_custom_domain_associations().custom_domain_name(host).set_next_token(token.clone()).send();
-        let page = match attempts::call(identity, "redshift-serverless:ListCustomDomainAssociations", Purpose::First, ask).await {
+        let page = match call(identity, "redshift-serverless:ListCustomDomainAssociations", Purpose::First, ask).await {
             Ok(page) => page,
             Err(error) if error.kind() == ErrorKind::NoSuchTarget => return Ok(None),
             Err(error) => return Err(error),
@@ -78,6 +78,6 @@ pub(super) async fn of_domain(identity: &Identity, host: &str) -> Result<Option<
 async fn workgroup(identity: &Identity, name: &str) -> Result<aws_sdk_redshiftserverless::types::Workgroup> {
     let client = client(identity);
     let get = || client.get_workgroup().workgroup_name(name).send();
-    let answer = attempts::call(identity, "redshift-serverless:GetWorkgroup", Purpose::First, get).await?;
+    let answer = call(identity, "redshift-serverless:GetWorkgroup", Purpose::First, get).await?;
     answer.workgroup.ok_or_else(|| Error::new(ErrorKind::NoSuchTarget, format!("AWS knows no workgroup '{name}' in {}", identity.region)))
 }

@@ -1,4 +1,4 @@
-//! One token bucket per account and region for all processes of the user: the pace at which AWS is asked.
+//! One token bucket per account, region and service for all processes of the user: the pace at which AWS is asked.
 //!
 //! Calls that somebody waits for take a token, or a place in the queue. Renewals take none: they have a turn of their own,
 //! and only while nobody waits, so that the first caller of a cold key never waits behind them.
@@ -35,6 +35,19 @@ impl Default for Pace {
     }
 }
 
+/// STS bears far more (600 calls a second for each account and region, AWS's quota page); only its throttles matter.
+const STS: Pace = Pace { per_second: 20.0, burst: 50.0 };
+
+/// Whose calls a bucket counts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scale<'a> {
+    /// Callers whose account is not known yet share one bucket, which is the careful side.
+    pub(crate) account: Option<&'a str>,
+    pub(crate) region: &'a str,
+    /// Begins the names of actions. Provisioned and serverless Redshift are taken for one, since nobody says that they are two.
+    pub(crate) service: &'a str,
+}
+
 /// The buckets of all accounts and regions.
 #[derive(Debug)]
 pub(crate) struct Buckets {
@@ -65,30 +78,34 @@ impl Buckets {
 
     /// Takes a place for a call that somebody waits for, and says how long to wait for it; `None` when that would be
     /// longer than `patience`, and then no place is taken.
-    pub(crate) async fn take(&self, account: Option<&str>, region: &str, patience: Duration) -> Result<Option<Duration>> {
-        self.with(account, region, |bucket, now, pace| bucket.take(now, pace, patience)).await
+    pub(crate) async fn take(&self, scale: Scale<'_>, patience: Duration) -> Result<Option<Duration>> {
+        self.with(scale, |bucket, now, pace| bucket.take(now, pace, patience)).await
     }
 
     /// Whether a renewal may call now.
-    pub(crate) async fn take_turn(&self, account: Option<&str>, region: &str) -> Result<bool> {
-        self.with(account, region, Bucket::take_turn).await
+    pub(crate) async fn take_turn(&self, scale: Scale<'_>) -> Result<bool> {
+        self.with(scale, Bucket::take_turn).await
     }
 
     /// AWS asked to slow down: nobody calls for `pause`, and nothing has been saved up after it.
-    pub(crate) async fn throttled(&self, account: Option<&str>, region: &str, pause: Duration) -> Result<()> {
-        self.with(account, region, |bucket, now, _| bucket.throttled(now, pause)).await
+    pub(crate) async fn throttled(&self, scale: Scale<'_>, pause: Duration) -> Result<()> {
+        self.with(scale, |bucket, now, _| bucket.throttled(now, pause)).await
     }
 
-    /// Changes a bucket, under its lock. Callers whose account is not known yet share one bucket, which is the careful side.
-    async fn with<T>(&self, account: Option<&str>, region: &str, change: impl FnOnce(&mut Bucket, u64, Pace) -> T) -> Result<T> {
-        let name = format!("bucket-{}", digest(&[account.unwrap_or_default(), region]));
+    /// Changes a bucket, under its lock.
+    async fn with<T>(&self, scale: Scale<'_>, change: impl FnOnce(&mut Bucket, u64, Pace) -> T) -> Result<T> {
+        let (service, pace) = match scale.service {
+            "sts" => ("sts", STS),
+            _ => ("redshift", self.pace),
+        };
+        let name = format!("bucket-{}", digest(&[scale.account.unwrap_or_default(), scale.region, service]));
         let _lock = self.store.lock(&format!("{name}.lock"), "counting calls").await?;
         let now = millis(self.clock.now());
         let kept = self.store.read::<Bucket>(&name);
         let mut alone = self.alone.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut bucket = kept.or_else(|| alone.get(&name).copied()).unwrap_or_else(|| Bucket::full(now, self.pace));
-        bucket.refill(now, self.pace);
-        let outcome = change(&mut bucket, now, self.pace);
+        let mut bucket = kept.or_else(|| alone.get(&name).copied()).unwrap_or_else(|| Bucket::full(now, pace));
+        bucket.refill(now, pace);
+        let outcome = change(&mut bucket, now, pace);
         self.store.write_lightly(&name, &bucket);
         alone.insert(name, bucket);
         Ok(outcome)

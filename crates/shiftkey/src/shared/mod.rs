@@ -12,7 +12,7 @@ pub use self::bucket::Pace;
 #[cfg(test)]
 pub(crate) use self::format::{decode, encode};
 pub(crate) use self::{
-    bucket::Buckets,
+    bucket::{Buckets, Scale},
     disk::{LOCK, PrivateDir},
     facts::{Fact, Facts},
     format::{digest, millis, time},

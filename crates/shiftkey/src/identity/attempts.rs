@@ -9,12 +9,12 @@ use aws_smithy_runtime_api::client::{orchestrator::HttpResponse, result::SdkErro
 use aws_smithy_types::{error::metadata::ProvideErrorMetadata, retry::RetryConfig};
 use tokio::time::{Instant, sleep};
 
-use super::Purpose;
+use super::{Identity, errors::aws_error};
 use crate::{
     backoff::Backoff,
     error::{Error, ErrorKind, Result},
-    identity::{Identity, aws_error},
     observe::Event,
+    shared::Scale,
 };
 
 /// Full jitter inside one deadline. An attempt itself may take 5 s.
@@ -26,8 +26,17 @@ const BROKEN_ATTEMPTS: u32 = 4;
 /// How long nobody calls after a throttle that named no time.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// Why AWS is asked.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Purpose {
+    /// Somebody waits.
+    First,
+    /// A valid credential is at hand.
+    Renewal,
+}
+
 /// For the configuration of clients whose calls go through [`call`].
-pub(super) fn no_retries() -> RetryConfig {
+pub(crate) fn no_retries() -> RetryConfig {
     RetryConfig::disabled()
 }
 
@@ -39,7 +48,7 @@ where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
     let started = Instant::now();
-    let (mut attempt, mut corrected) = (0, false);
+    let (mut attempt, mut broken, mut corrected) = (0, 0, false);
     loop {
         pass(identity, action, purpose, BACKOFF.deadline.saturating_sub(started.elapsed())).await?;
         let failed = match make().await {
@@ -58,9 +67,10 @@ where
             ErrorKind::Throttled => {
                 identity.observer().event(&Event::Throttled { action });
                 let pause = asked.unwrap_or(PAUSE);
-                identity.buckets().throttled(identity.account(), &identity.region, pause).await?;
+                identity.buckets().throttled(scale(identity, action), pause).await?;
             }
-            ErrorKind::Unreachable if attempt + 1 < BROKEN_ATTEMPTS => {}
+            // Throttles in between are AWS at work, and do not count.
+            ErrorKind::Unreachable if broken + 1 < BROKEN_ATTEMPTS => broken += 1,
             _ => return Err(error),
         }
         if purpose == Purpose::Renewal {
@@ -77,16 +87,21 @@ where
     }
 }
 
+fn scale<'a>(identity: &'a Identity, action: &'a str) -> Scale<'a> {
+    let service = action.split_once(':').map_or(action, |(service, _)| service);
+    Scale { account: identity.account(), region: &identity.region, service }
+}
+
 /// Waits for a place in the queue of the account and region.
 async fn pass(identity: &Identity, action: &str, purpose: Purpose, patience: Duration) -> Result<()> {
-    let (account, region) = (identity.account(), identity.region.as_str());
+    let scale = scale(identity, action);
     if purpose == Purpose::Renewal {
-        return match identity.buckets().take_turn(account, region).await? {
+        return match identity.buckets().take_turn(scale).await? {
             true => Ok(()),
             false => Err(Error::new(ErrorKind::Throttled, "other calls to AWS go first; the renewal waits")),
         };
     }
-    match identity.buckets().take(account, region, patience).await? {
+    match identity.buckets().take(scale, patience).await? {
         Some(wait) => {
             if !wait.is_zero() {
                 tracing::info!(action, ?wait, "waiting for a place in the queue of calls to AWS");
