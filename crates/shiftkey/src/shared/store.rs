@@ -24,6 +24,9 @@ use crate::{
 /// How long a caller waits for another process that talks to AWS. Longer than such a talk may take.
 pub(crate) const WAIT: Duration = Duration::from_secs(45);
 
+/// So often the directory may be removed while somebody waits for a lock in it; then it is done without.
+const REMOVALS: usize = 3;
+
 /// The directory, opened when it is first needed; or none, when nothing is to be kept on disk.
 #[derive(Debug)]
 pub(crate) struct Store {
@@ -119,24 +122,24 @@ impl Store {
 
     /// Waits for a lock. `doing` says in the error what its holder does.
     pub(crate) async fn lock(&self, name: &str, doing: &str) -> Result<Waited> {
-        // Most of the time nobody holds it, and then no thread is needed to wait.
-        if let Some(waited) = self.try_lock(name) {
-            return Ok(waited);
-        }
-        let Ok(Some(dir)) = self.dir(PrivateDir::create) else { return Ok(Waited::Alone) };
-        match dir.lock(name, WAIT).await {
-            Ok(Some(lock)) => Ok(Waited::Held(lock)),
-            Ok(None) => {
-                let holder = dir.holder(name).map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
-                let waited = WAIT.as_secs();
-                Err(Error::new(ErrorKind::Unreachable, format!("{holder} is {doing} and has not finished in {waited} s"))
-                    .with_hint("look at that process; if it is stuck, end it, and the next one takes its place"))
+        for _ in 0..REMOVALS {
+            // Most of the time nobody holds it, and then no thread is needed to wait.
+            if let Some(waited) = self.try_lock(name) {
+                return Ok(waited);
             }
-            Err(error) => {
-                self.tell(&error);
-                Ok(Waited::Alone)
+            let Ok(Some(dir)) = self.dir(PrivateDir::create) else { return Ok(Waited::Alone) };
+            match dir.lock(name, WAIT).await {
+                Ok(Some(lock)) => return Ok(Waited::Held(lock)),
+                Ok(None) => return Err(tired(&dir, name, doing)),
+                // The directory was removed meanwhile. All who waited meet again in the one that is made next.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => *self.slot() = None,
+                Err(error) => {
+                    self.tell(&error);
+                    return Ok(Waited::Alone);
+                }
             }
         }
+        Ok(Waited::Alone)
     }
 
     /// The directory; `None` when nothing is kept on disk.
@@ -164,6 +167,13 @@ impl Store {
         .with_hint("it must be yours alone (mode 0700) and writable; SHIFTKEY_CACHE_DIR names another, SHIFTKEY_CACHE=off does without");
         self.observer.event(&Event::CacheOff(event));
     }
+}
+
+fn tired(dir: &PrivateDir, name: &str, doing: &str) -> Error {
+    let holder = dir.holder(name).map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
+    let waited = WAIT.as_secs();
+    Error::new(ErrorKind::Unreachable, format!("{holder} is {doing} and has not finished in {waited} s"))
+        .with_hint("look at that process; if it is stuck, end it, and the next one takes its place")
 }
 
 #[cfg(test)]
