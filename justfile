@@ -18,3 +18,19 @@ lint:
 # Licences, banned crates, sources (needs cargo-deny)
 deny:
     cargo deny --offline check bans licenses sources
+
+# The release binary that the benches measure
+bench-build:
+    cargo build --release -q -p shiftkey-cli
+
+# Cold credentials against the AWS CLI
+bench-creds *ARGS: bench-build
+    benches/creds.sh {{ARGS}}
+
+# Warm credentials against `true` and the AWS CLI
+bench-warm *ARGS: bench-build
+    benches/warm.sh {{ARGS}}
+
+# A thousand processes at once on a cold cache
+bench-herd *ARGS: bench-build
+    benches/herd.sh {{ARGS}}
