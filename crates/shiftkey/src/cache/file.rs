@@ -189,7 +189,7 @@ impl FileCache {
             Ok(credential) => {
                 let hits = name(digest, HITS);
                 let earlier = self.store.read::<Entry>(&present).map_or(0, |entry| entry.hits) + self.store.counted(&hits);
-                self.store.write(&present, &Entry::new(wish, credential, earlier));
+                self.store.write_lightly(&present, &Entry::new(wish, credential, earlier));
                 self.store.remove(&hits);
                 self.store.remove(&failure);
                 self.prune(digest);

@@ -60,12 +60,12 @@ impl Store {
         format::decode(&dir.read(name).ok()??)
     }
 
-    /// Keeps a value. When that fails, callers do without it.
+    /// Keeps a value for good, power cuts included. When that fails, callers do without it.
     pub(crate) fn write(&self, name: &str, value: &impl Serialize) {
         self.attempt(|dir| dir.write(name, &format::encode(value)?));
     }
 
-    /// Keeps a value that can be learned again.
+    /// Keeps a value that can be had again: a power cut may lose it, and its checksum tells.
     pub(crate) fn write_lightly(&self, name: &str, value: &impl Serialize) {
         self.attempt(|dir| dir.write_lightly(name, &format::encode(value)?));
     }
