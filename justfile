@@ -10,6 +10,14 @@ check:
 test:
     cargo test
 
+# The long storm: 50 processes for four hours of the sandbox's time, about ten minutes of yours; STORM_SEED repeats one
+storm:
+    STORM=long cargo test -p shiftkey --test storm -- storm::
+
+# The storm that `cargo test` runs, alone: 12 processes for half an hour of the sandbox's time, under a minute of yours
+storm-short:
+    cargo test -p shiftkey --test storm -- storm::
+
 # Format and lint as CI does
 lint:
     cargo fmt --check
