@@ -1,22 +1,25 @@
 //! The façade: a [`Target`] in, a [`Login`] out. What it holds is shared by all clones.
 
-use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
+mod builder;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
+pub use self::builder::Builder;
 use crate::{
     cache::{CacheKey, FileCache, Listed, MemoryCache, Peek, Wish},
-    clock::{Clock, SystemClock},
+    clock::SystemClock,
     credential::{Credential, Endpoint, Login, Origin},
     dial::{self, Connection, Options},
     discover::{self, Discovery},
     env::Env,
     error::{Error, ErrorKind, Result},
-    identity::{Caller, Identity, Prompt, SESSIONS, Scope, Skew, Standing, Surroundings},
+    identity::{Caller, Identity, SESSIONS, Scope, Standing, Surroundings},
     issue::{self, Request},
-    observe::{Log, Observe},
-    shared::{Buckets, Fact, Facts, Pace, Store, digest},
+    observe::Log,
+    shared::{Fact, Facts, Pace, digest},
     target::{Target, Warehouse},
 };
 
@@ -27,6 +30,8 @@ pub struct Shiftkey(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     surroundings: Arc<Surroundings>,
+    /// The same with nobody to ask.
+    alone: Arc<Surroundings>,
     memory: MemoryCache,
     file: FileCache,
     facts: Facts,
@@ -38,17 +43,6 @@ struct Inner {
 
 /// Values that are made once per key, by one caller, while the others wait for it.
 type Slots<K, V> = Mutex<HashMap<K, Arc<Mutex<Option<V>>>>>;
-
-/// Makes a [`Shiftkey`].
-#[derive(Debug)]
-pub struct Builder {
-    env: Env,
-    clock: Arc<dyn Clock>,
-    prompt: Option<Arc<dyn Prompt>>,
-    observer: Arc<dyn Observe>,
-    cache_dir: Option<PathBuf>,
-    pace: Pace,
-}
 
 /// By account, region and warehouse. A connection that fails reads it anew.
 impl Fact for Endpoint {
@@ -72,74 +66,6 @@ struct Asker {
     scope: Scope,
     fingerprint: String,
     standing: Standing,
-}
-
-// === impl Builder ===
-
-impl Builder {
-    /// The environment that identities are looked for in. Empty unless set.
-    #[must_use]
-    pub fn env(mut self, env: Env) -> Self {
-        self.env = env;
-        self
-    }
-
-    /// Where the time comes from.
-    #[must_use]
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
-        self
-    }
-
-    /// A person who may be asked for an MFA code.
-    #[must_use]
-    pub fn prompt(mut self, prompt: Arc<dyn Prompt>) -> Self {
-        self.prompt = Some(prompt);
-        self
-    }
-
-    /// Who is told what happens; a log unless set.
-    #[must_use]
-    pub fn observer(mut self, observer: Arc<dyn Observe>) -> Self {
-        self.observer = observer;
-        self
-    }
-
-    /// Where the processes of this user share credentials: a directory of mode 0700, made when missing. Without one they
-    /// share nothing.
-    #[must_use]
-    pub fn cache_dir(mut self, dir: impl Into<PathBuf>) -> Self {
-        self.cache_dir = Some(dir.into());
-        self
-    }
-
-    /// How often AWS may be asked, for each account and region.
-    #[must_use]
-    pub fn pace(mut self, pace: Pace) -> Self {
-        self.pace = pace;
-        self
-    }
-
-    /// Does no IO.
-    pub fn build(self) -> Shiftkey {
-        let Self { env, clock, prompt, observer, cache_dir, pace } = self;
-        let store = Arc::new(Store::new(cache_dir, observer));
-        Shiftkey(Arc::new(Inner {
-            memory: MemoryCache::new(Arc::clone(&clock)),
-            file: FileCache::new(Arc::clone(&store), Arc::clone(&clock)),
-            facts: Facts::new(Arc::clone(&store), Arc::clone(&clock)),
-            surroundings: Arc::new(Surroundings {
-                env,
-                buckets: Arc::new(Buckets::new(pace, Arc::clone(&store), Arc::clone(&clock))),
-                skew: Skew::new(Arc::clone(&clock)),
-                clock,
-                prompt,
-                store,
-            }),
-            identities: Slots::default(),
-            callers: Slots::default(),
-        }))
-    }
 }
 
 // === impl Shiftkey ===
@@ -224,7 +150,7 @@ impl Shiftkey {
     /// When no identity is found, or STS does not accept it.
     pub async fn caller(&self, scope: &Scope) -> Result<Caller> {
         let fingerprint = self.0.surroundings.fingerprint(scope);
-        let caller = self.identity(scope, &fingerprint).await?.caller().await?;
+        let caller = self.identity(&self.0.surroundings, scope, &fingerprint).await?.caller().await?;
         let standing = self.standing(scope, &fingerprint).await?;
         if !standing.nameless {
             self.0.facts.learn(&standing.who, &caller);
@@ -312,14 +238,19 @@ impl Shiftkey {
         let (mut signed_in, mut _signing_in) = (None, None);
         if asker.standing.asks {
             let (store, name) = (&self.0.surroundings.store, format!("sign-in-{}.lock", asker.fingerprint));
+            let mut surroundings = &self.0.surroundings;
             _signing_in = match self.0.file.peek(wish) {
                 Peek::Fresh(credential) => return Ok((credential, Origin::File)),
                 Peek::Denied(error) => return Err(error),
                 Peek::Miss => Some(store.lock(&name, &format!("signing in as {}", asker.standing.description)).await?),
-                Peek::RefreshDue(credential) => match store.try_lock(&name) {
-                    None => return Ok((credential, Origin::File)),
-                    lock => lock,
-                },
+                Peek::RefreshDue(credential) => {
+                    // Nobody is asked for a code as long as there is a good credential.
+                    surroundings = &self.0.alone;
+                    match store.try_lock(&name) {
+                        None => return Ok((credential, Origin::File)),
+                        lock => lock,
+                    }
+                }
             };
             // Whoever had the lock may have seen to it.
             match self.0.file.peek(wish) {
@@ -327,7 +258,7 @@ impl Shiftkey {
                 Peek::Denied(error) => return Err(error),
                 Peek::Miss | Peek::RefreshDue(_) => {}
             }
-            signed_in = Some(self.identity_of(asker).await);
+            signed_in = Some(self.identity_in(surroundings, asker).await);
         }
         let obtain = |purpose| {
             let signed_in = signed_in.clone();
@@ -420,23 +351,27 @@ impl Shiftkey {
     }
 
     async fn standing(&self, scope: &Scope, fingerprint: &str) -> Result<Standing> {
-        let work_out = || self.0.surroundings.standing(scope, || self.identity(scope, fingerprint));
+        let work_out = || self.0.surroundings.standing(scope, || self.identity(&self.0.surroundings, scope, fingerprint));
         self.0.facts.once(fingerprint, work_out).await
     }
 
     async fn identity_of(&self, asker: &Asker) -> Result<Identity> {
-        let identity = self.identity(&asker.scope, &asker.fingerprint).await?;
+        self.identity_in(&self.0.surroundings, asker).await
+    }
+
+    async fn identity_in(&self, surroundings: &Arc<Surroundings>, asker: &Asker) -> Result<Identity> {
+        let identity = self.identity(surroundings, &asker.scope, &asker.fingerprint).await?;
         let told = || Some(self.0.facts.recall::<Caller>(&asker.standing.who)?.account);
         Ok(identity.in_account(asker.standing.account.clone().or_else(told)))
     }
 
-    async fn identity(&self, scope: &Scope, fingerprint: &str) -> Result<Identity> {
+    async fn identity(&self, surroundings: &Arc<Surroundings>, scope: &Scope, fingerprint: &str) -> Result<Identity> {
         let slot = slot(&self.0.identities, fingerprint.to_owned()).await;
         let mut known = slot.lock().await;
         match &*known {
             Some(identity) if identity.is_lasting(self.0.surroundings.skew.aws_now()) => Ok(identity.clone()),
             _ => {
-                let identity = Identity::find(&self.0.surroundings, scope).await?;
+                let identity = Identity::find(surroundings, scope).await?;
                 *known = Some(identity.clone());
                 Ok(identity)
             }

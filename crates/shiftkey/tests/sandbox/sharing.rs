@@ -211,4 +211,15 @@ async fn a_person_is_asked_once_and_while_no_key_is_locked() {
     assert_eq!(processes.join_all().await.len(), 10);
     assert_eq!((person.asked.load(Ordering::SeqCst), person.held.load(Ordering::SeqCst)), (1, 0));
     assert_eq!((world.calls(ISSUE), world.calls("AssumeRole")), (1, 1));
+    // The session is gone and the credential is old, but good: that is no reason to ask.
+    for entry in fs::read_dir(world.cache_dir()).unwrap().flatten() {
+        if entry.file_name().to_str().unwrap().starts_with("session-") {
+            fs::remove_file(entry.path()).unwrap();
+        }
+    }
+    let builder =
+        Shiftkey::builder().env(world.env.clone()).cache_dir(world.cache_dir()).clock(Arc::new(Later(Duration::from_secs(3_100))));
+    let process = builder.prompt(Arc::clone(&person) as _).build();
+    assert_eq!(process.credential(&target).await.unwrap().1, Origin::File);
+    assert_eq!(person.asked.load(Ordering::SeqCst), 1);
 }
