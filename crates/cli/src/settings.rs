@@ -112,7 +112,11 @@ impl Observe for Narrator {
     fn event(&self, event: &Event) {
         match event {
             Event::CacheOff(error) => self.0.caution(error),
-            Event::RenewalFailed(_) | Event::Throttled { .. } => Log.event(event),
+            // A person who looks on would wonder.
+            Event::Queued { wait, .. } if wait.as_millis() >= 500 && io::stderr().is_terminal() => {
+                self.0.say(&format!("waiting {:.1} s: calls to AWS keep a pace, so that its rate limit is not met", wait.as_secs_f64()));
+            }
+            Event::Queued { .. } | Event::RenewalFailed(_) | Event::Throttled { .. } => Log.event(event),
         }
     }
 }

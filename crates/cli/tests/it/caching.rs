@@ -77,6 +77,11 @@ fn a_cache_that_cannot_be_used_is_told_once_and_done_without() {
 fn who_needs_time_says_so() {
     let first = Test::new().args(CREDS).run().success();
     assert_eq!(first.again().args(CREDS).args(["--min-remaining", "30m"]).run().success().json()["cached"], true);
-    Test::new().args(CREDS).args(["--min-remaining", "1h"]).run().status(2).err("leaves no credential");
+    Test::new()
+        .args(CREDS)
+        .args(["--min-remaining", "1h"])
+        .run()
+        .status(2)
+        .err("shiftkey: prod/analytics: no credential is ever good for so long");
     Test::new().args(CREDS).args(["--min-remaining", "soon"]).run().status(2).err("is not a duration");
 }

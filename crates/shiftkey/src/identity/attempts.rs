@@ -93,7 +93,7 @@ fn scale<'a>(identity: &'a Identity, action: &'a str) -> Scale<'a> {
 }
 
 /// Waits for a place in the queue of the account and region.
-async fn pass(identity: &Identity, action: &str, purpose: Purpose, patience: Duration) -> Result<()> {
+async fn pass(identity: &Identity, action: &'static str, purpose: Purpose, patience: Duration) -> Result<()> {
     let scale = scale(identity, action);
     if purpose == Purpose::Renewal {
         return match identity.buckets().take_turn(scale).await? {
@@ -104,7 +104,7 @@ async fn pass(identity: &Identity, action: &str, purpose: Purpose, patience: Dur
     match identity.buckets().take(scale, patience).await? {
         Some(wait) => {
             if !wait.is_zero() {
-                tracing::info!(action, ?wait, "waiting for a place in the queue of calls to AWS");
+                identity.observer().event(&Event::Queued { action, wait });
                 sleep(wait).await;
             }
             Ok(())

@@ -267,6 +267,7 @@ impl Overrides {
             "database" => self.database.clone(),
             "db_user" => self.db_user.clone(),
             "duration" => self.duration.clone(),
+            "min_remaining" => self.min_remaining.clone(),
             "profile" => self.profile.clone(),
             "region" => self.region.clone(),
             _ => None,

@@ -233,7 +233,7 @@ fn min_remaining(target: &Target) -> Result<()> {
     if target.min_remaining + FLOOR < target.duration {
         return Ok(());
     }
-    Err(Error::config("min_remaining leaves no credential that is good enough: they are asked for with a lifetime of that or less")
+    Err(Error::config("no credential is ever good for so long: a minute less than the duration that is asked for is the most")
         .with_hint("ask for less, or for a longer --duration (1h at the most)"))
 }
 
