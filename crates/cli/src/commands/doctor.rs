@@ -84,12 +84,14 @@ async fn warehouse(report: &mut Report<'_>, shiftkey: &Shiftkey, target: &Target
             Ok((format!("{} until {expires}", login.credential.db_user), login))
         })
         .await;
-    report.check("network", with(login.as_ref(), async |login| dial::reach(login).await.map(|_| ("TCP answers".to_owned(), ())))).await;
+    report
+        .check("network", with(login.as_ref(), async |login| dial::reach(&login.route()).await.map(|_| ("TCP answers".to_owned(), ()))))
+        .await;
     report
         .check(
             "TLS",
             with(login.as_ref(), async |login| {
-                let stream = dial::encrypted(login, &options).await?;
+                let stream = dial::encrypted(&login.route(), &options).await?;
                 let version = stream.get_ref().1.protocol_version().and_then(|version| version.as_str().map(str::to_owned));
                 Ok((
                     format!(
