@@ -20,8 +20,9 @@ use crate::{
 };
 
 /// What was typed, and what it was typed in.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Settings {
+    pub(crate) terminal: Terminal,
     pub(crate) env: Env,
     pub(crate) global: GlobalOptions,
 }
@@ -31,7 +32,7 @@ impl Settings {
     pub(crate) fn capture(global: GlobalOptions) -> Self {
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
         let env = Env { vars: env::vars_os().filter_map(text).collect(), home: env::home_dir(), cwd: env::current_dir().ok() };
-        Self { env, global }
+        Self { terminal: Terminal::default(), env, global }
     }
 
     pub(crate) fn config(&self) -> Result<Config> {
@@ -51,7 +52,7 @@ impl Settings {
             builder = builder.pace(pace(rate)?);
         }
         if !self.global.no_input && io::stdin().is_terminal() && io::stderr().is_terminal() {
-            builder = builder.prompt(Arc::new(Terminal));
+            builder = builder.prompt(Arc::new(self.terminal.clone()));
         }
         Ok(builder.build())
     }
@@ -85,7 +86,7 @@ impl Settings {
             .or_else(|| self.env.home.as_ref().map(|home| home.join(".cache/shiftkey")))
     }
 
-    fn overrides(&self, options: &CredentialOptions) -> Overrides {
+    pub(crate) fn overrides(&self, options: &CredentialOptions) -> Overrides {
         Overrides {
             db_user: options.db_user.clone(),
             database: options.database.clone(),
