@@ -313,6 +313,9 @@ pub(crate) struct ProxyArgs {
     /// Sign the client's user CLIENT in as the database user DBUSER, and refuse others; may be given several times
     #[arg(long, value_name = "CLIENT=DBUSER", value_parser = pair)]
     pub(crate) map_user: Vec<(String, String)>,
+    /// Serve health, metrics and a status page on this port of loopback; 0 takes a free one
+    #[arg(long, value_name = "PORT")]
+    pub(crate) admin: Option<u16>,
     /// Let everybody in who reaches an address that is not of this machine alone
     #[arg(long)]
     pub(crate) dangerously_listen_anywhere: bool,

@@ -9,6 +9,7 @@
 //! until it is told to stop, and gives its sessions a bounded time to finish. Nothing here reads the process environment
 //! or prints.
 
+pub mod admin;
 pub mod admit;
 mod cancel;
 pub mod listen;
@@ -24,6 +25,7 @@ pub mod stats;
 mod stream;
 
 pub use self::{
+    admin::Admin,
     admit::Admission,
     listen::{Audience, Listen, Listener},
     proxy::{Ended, Proxy, Reason, Settings},

@@ -1,8 +1,16 @@
 //! Serving listeners until told to stop.
 
-use std::{fmt, future::Future, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
 
-use shiftkey::{Clock, Env, Shiftkey, SystemClock, trust::Configs};
+use shiftkey::{Clock, Env, Shiftkey, SystemClock, cache::Listed, trust::Configs};
 use tokio::{
     sync::{Semaphore, mpsc},
     task::JoinSet,
@@ -66,6 +74,8 @@ pub(crate) struct Shared {
     pub(crate) keys: Arc<Keys>,
     pub(crate) places: Arc<Semaphore>,
     pub(crate) stats: Arc<Stats>,
+    /// Told to stop.
+    draining: AtomicBool,
 }
 
 /// Why it ended.
@@ -98,12 +108,41 @@ impl Proxy {
     /// A proxy that nobody reaches yet.
     pub fn new(shiftkey: Shiftkey, settings: Settings) -> Self {
         let places = Arc::new(Semaphore::new(settings.sessions));
-        Self(Arc::new(Shared { shiftkey, settings, tls: Configs::default(), keys: Arc::default(), places, stats: Arc::default() }))
+        Self(Arc::new(Shared {
+            shiftkey,
+            settings,
+            tls: Configs::default(),
+            keys: Arc::default(),
+            places,
+            stats: Arc::default(),
+            draining: AtomicBool::new(false),
+        }))
     }
 
     /// What it did and does.
     pub fn stats(&self) -> &Arc<Stats> {
         &self.0.stats
+    }
+
+    /// Why no new session is taken, when none is: the proxy is about to end, or full.
+    pub fn unready(&self) -> Option<&'static str> {
+        if self.0.draining.load(Ordering::Relaxed) {
+            Some("the proxy is about to end")
+        } else if self.0.places.available_permits() == 0 {
+            Some("the proxy has as many sessions as it may")
+        } else {
+            None
+        }
+    }
+
+    /// The time that the proxy goes by.
+    pub(crate) fn now(&self) -> SystemTime {
+        self.0.settings.clock.now()
+    }
+
+    /// The credentials that sessions are signed in with, as far as they are shared with other processes.
+    pub(crate) fn cached(&self) -> Vec<Listed> {
+        self.0.shiftkey.cached()
     }
 
     /// Reads trust anchors anew from the next session on. (Targets are resolved for each session by the listener's resolver.)
@@ -142,6 +181,7 @@ impl Proxy {
                 }
             }
         };
+        self.0.draining.store(true, Ordering::Relaxed);
         accepting.shutdown().await;
         // Who was let in before is served.
         while let Ok(Arrival { stream, audience, routes }) = arrivals.try_recv() {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     process::ExitCode,
     sync::{Arc, PoisonError, RwLock},
@@ -10,7 +11,7 @@ use std::{
 use serde::Serialize;
 use shiftkey::{Config, Overrides, Result, Target};
 use shiftkey_proxy::{
-    Admission, Audience, Ended, Listen, Listener, Proxy, Reason, Resolve, Routes, Serves, Users, listen::SOCKET_PORT, stats::Session,
+    Admin, Admission, Audience, Ended, Listen, Listener, Proxy, Reason, Resolve, Routes, Serves, Users, listen::SOCKET_PORT, stats::Session,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -28,10 +29,18 @@ pub(crate) async fn proxy(args: &ProxyArgs, settings: &Settings, printer: &Print
     let configured = Arc::new(Configured::new(args, settings)?);
     let listeners = bind_all(args, settings, &configured, printer)?;
     let proxy = Proxy::new(settings.shiftkey()?, limits(args, settings));
-    announce(&listeners, &configured, printer)?;
+    let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let admin = args.admin.map(|port| Admin::bind(address(port), admitted(args))).transpose()?;
+    announce(&listeners, admin.as_ref(), &configured, printer)?;
     let told = tokio::sync::Notify::new();
     let listeners = listeners.into_iter().map(|(_, listener)| listener).collect();
-    let running = proxy.run(listeners, told.notified());
+    let running = async {
+        let running = proxy.run(listeners, told.notified());
+        match &admin {
+            Some(admin) => admin.serve_during(&proxy, running).await,
+            None => running.await,
+        }
+    };
     tokio::pin!(running);
     let mut stopping = false;
     let ended = loop {
@@ -129,8 +138,12 @@ fn absolute(listen: Listen, settings: &Settings) -> Listen {
 fn audience(args: &ProxyArgs, listen: &Listen) -> Audience {
     match listen {
         Listen::Tcp(address) if args.dangerously_listen_anywhere && !address.ip().is_loopback() => Audience::Anyone,
-        _ => Audience::Users(args.allow_uid.iter().fold(Admission::same_user(), |admission, uid| admission.allow(*uid))),
+        _ => Audience::Users(admitted(args)),
     }
+}
+
+fn admitted(args: &ProxyArgs) -> Admission {
+    args.allow_uid.iter().fold(Admission::same_user(), |admission, uid| admission.allow(*uid))
 }
 
 /// Beside what is shared: `RUNTIME/shiftkey/proxy/prod.analytics`. `None` when there is no such place, or the path is too long
@@ -229,10 +242,11 @@ impl Told {
     }
 }
 
-fn announce(listeners: &[(String, Listener)], configured: &Configured, printer: &Printer) -> Result<(), Failure> {
+fn announce(listeners: &[(String, Listener)], admin: Option<&Admin>, configured: &Configured, printer: &Printer) -> Result<(), Failure> {
+    let page = admin.map(|admin| format!("http://{}/", admin.address()));
     let told: Vec<Told> = listeners.iter().map(|(name, listener)| Told::new(name, listener, configured)).collect();
     if printer.json {
-        printer.json(&serde_json::json!({ "listeners": told }))?;
+        printer.json(&serde_json::json!({ "listeners": told, "admin": page }))?;
     } else {
         for (place, listener) in told.iter().enumerate() {
             if place == 0 || told[place - 1].target != listener.target {
@@ -240,6 +254,9 @@ fn announce(listeners: &[(String, Listener)], configured: &Configured, printer: 
             }
             printer.line(&format!("  {}", listener.line()))?;
         }
+    }
+    if let Some(page) = page.filter(|_| !printer.json) {
+        printer.say(&format!("Status page: {page}"));
     }
     printer.say("No password is needed. The proxy runs until Ctrl-C; sessions may finish then.");
     Ok(())

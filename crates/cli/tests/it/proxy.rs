@@ -16,6 +16,7 @@ struct Running {
     stdout: BufReader<ChildStdout>,
     stderr: BufReader<ChildStderr>,
     listeners: Vec<serde_json::Value>,
+    admin: Option<String>,
     test: Test,
 }
 
@@ -31,7 +32,8 @@ impl Running {
         }
         let told: serde_json::Value = serde_json::from_str(&text).unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
-        Self { child, stdout, stderr, listeners: told["listeners"].as_array().unwrap().clone(), test }
+        let admin = told["admin"].as_str().map(str::to_owned);
+        Self { child, stdout, stderr, admin, listeners: told["listeners"].as_array().unwrap().clone(), test }
     }
 
     fn unix(&self) -> PathBuf {
@@ -198,6 +200,20 @@ fn the_configuration_is_read_anew_without_dropping_a_session() {
     drop(client);
     running.signal(rustix::process::Signal::TERM);
     assert!(running.end().0.success());
+}
+
+#[test]
+fn a_status_page_is_served_when_it_is_asked_for() {
+    let running = Running::start(Test::new(), &["prod/analytics=0", "--admin", "0"]);
+    let address = running.admin.as_deref().unwrap().trim_start_matches("http://").trim_end_matches('/');
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET / HTTP/1.1\r\nHost: {address}\r\n\r\n").unwrap();
+    let mut page = String::new();
+    stream.read_to_string(&mut page).unwrap();
+    assert!(page.starts_with("HTTP/1.1 200") && page.contains("<h1>shiftkey proxy</h1>"), "{page}");
+    running.signal(rustix::process::Signal::TERM);
+    assert!(running.end().0.success());
+    assert!(Running::start(Test::new(), &["prod/analytics=0"]).admin.is_none());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The proxy, by its public interface, between real clients and the sandbox.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod admin; // what who watches is told
 mod failures; // what a client is told
 mod lifecycle; // stopping, limits, who is left
 mod opening; // first packets, byte for byte
