@@ -24,6 +24,8 @@ mod sock_diag;
 pub mod stats;
 mod stream;
 
+#[doc(hidden)]
+pub use self::opening::first_packets;
 pub use self::{
     admin::Admin,
     admit::Admission,

@@ -73,6 +73,8 @@ pub(crate) struct Shared {
     pub(crate) tls: Configs,
     pub(crate) keys: Arc<Keys>,
     pub(crate) places: Arc<Semaphore>,
+    /// For those who are about to be told that they may not: few, so that they are in nobody's way.
+    pub(crate) strangers: Semaphore,
     pub(crate) stats: Arc<Stats>,
     /// Told to stop.
     draining: AtomicBool,
@@ -101,6 +103,9 @@ pub struct Ended {
 /// Connections beyond the sessions' limit: those that are about to be turned away, cancel requests, half-open clients.
 const BEYOND: usize = 256;
 
+/// Connections of other users at a time.
+const STRANGERS: usize = 32;
+
 /// What out of file descriptors costs.
 const BREATH: Duration = Duration::from_millis(50);
 
@@ -114,6 +119,7 @@ impl Proxy {
             tls: Configs::default(),
             keys: Arc::default(),
             places,
+            strangers: Semaphore::new(STRANGERS),
             stats: Arc::default(),
             draining: AtomicBool::new(false),
         }))

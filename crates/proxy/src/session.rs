@@ -38,6 +38,14 @@ pub(crate) async fn serve(mut client: Stream, audience: Audience, routes: Routes
         Audience::Anyone => Ok(None),
         Audience::Users(admission) => admission.judge(client.peer_uid()).map(Some),
     };
+    // Those beyond go without a word: they could fill the proxy with words that they wait for.
+    let _stranger = match &admitted {
+        Ok(_) => None,
+        Err(refusal) => match shared.strangers.try_acquire() {
+            Ok(place) => Some(place),
+            Err(_) => return refused(refusal, &shared),
+        },
+    };
     let opening = timeout(shared.settings.first_packet, opening::open(&mut client)).await;
     let served = match (opening, admitted) {
         (Ok(Ok(Opening::Nothing)), _) => Ok(()),
