@@ -23,6 +23,7 @@ mod session;
 mod sock_diag;
 pub mod stats;
 mod stream;
+mod warm;
 
 #[doc(hidden)]
 pub use self::opening::first_packets;
