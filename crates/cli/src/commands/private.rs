@@ -1,17 +1,15 @@
 //! A proxy of one command's own: it lives as long as a child does, on a socket that nobody else can reach.
 
 use std::{
-    fs::{self, Permissions},
+    fs::{self, File, Permissions},
     future::Future,
     io,
     net::{Ipv4Addr, SocketAddr},
-    os::unix::{
-        fs::{MetadataExt as _, PermissionsExt as _},
-        net::UnixStream,
-    },
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
+use rustix::fs::FlockOperation;
 use shiftkey::{Env, Error, ErrorKind, Login, Result, Shiftkey, Target};
 use shiftkey_proxy::{Admission, Audience, Listen, Listener, Proxy, Routes, Settings, listen::SOCKET_PORT};
 use tempfile::TempDir;
@@ -24,7 +22,13 @@ const PREFIX: &str = "shiftkey-session-";
 pub(super) struct Private {
     proxy: Proxy,
     listener: Listener,
-    _directory: Option<TempDir>,
+    _directory: Option<Directory>,
+}
+
+/// Where a socket stands. The lock goes with the process, however that ends, so that who sweeps can tell.
+struct Directory {
+    _lock: File,
+    path: TempDir,
 }
 
 impl Private {
@@ -34,7 +38,7 @@ impl Private {
             (Listen::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))), None)
         } else {
             let directory = directory(env)?;
-            (Listen::Unix { directory: directory.path().to_owned(), port: SOCKET_PORT }, Some(directory))
+            (Listen::Unix { directory: directory.path.path().to_owned(), port: SOCKET_PORT }, Some(directory))
         };
         let listener = Listener::bind(&listen, Audience::Users(Admission::same_user()), Routes::to(target))?;
         let settings = Settings { env: env.clone(), ..Settings::default() };
@@ -68,29 +72,36 @@ impl Private {
 }
 
 /// A new directory of mode 0700, in memory where there is such a place.
-fn directory(env: &Env) -> Result<TempDir> {
+fn directory(env: &Env) -> Result<Directory> {
     let named = |name: &str| env.var(name).map(PathBuf::from).filter(|path| path.is_dir());
     let parent = named("XDG_RUNTIME_DIR").or_else(|| named("TMPDIR")).unwrap_or_else(|| PathBuf::from("/tmp"));
     sweep(&parent);
-    let made = tempfile::Builder::new().prefix(PREFIX).permissions(Permissions::from_mode(0o700)).tempdir_in(&parent);
-    made.map_err(|error| {
+    let make = || -> io::Result<Directory> {
+        let path = tempfile::Builder::new().prefix(PREFIX).permissions(Permissions::from_mode(0o700)).tempdir_in(&parent)?;
+        let lock = File::open(path.path())?;
+        rustix::fs::flock(&lock, FlockOperation::LockExclusive)?;
+        Ok(Directory { _lock: lock, path })
+    };
+    make().map_err(|error| {
         Error::new(ErrorKind::Config, format!("no directory for the private proxy can be made in {}: {error}", parent.display()))
             .with_hint("set XDG_RUNTIME_DIR or TMPDIR to a directory that you may write to, or pass --tcp")
             .with_source(error)
     })
 }
 
-/// Removes what killed commands have left: directories of ours with a socket on which nobody listens.
+/// Removes what killed commands have left: directories of ours with a socket that nobody holds the lock for. One without a
+/// socket may be about to get it.
 fn sweep(parent: &Path) {
     let ours = |entry: &fs::DirEntry| {
         let named = entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX));
         named && entry.metadata().is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == rustix::process::geteuid().as_raw())
     };
     for entry in fs::read_dir(parent).into_iter().flatten().flatten().filter(ours) {
-        let socket = entry.path().join(format!(".s.PGSQL.{SOCKET_PORT}"));
-        if UnixStream::connect(&socket).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
+        let Ok(lock) = File::open(entry.path()) else { continue };
+        let left = rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok();
+        if left && fs::remove_file(entry.path().join(format!(".s.PGSQL.{SOCKET_PORT}"))).is_ok() {
             // What cannot be removed matters to nobody.
-            let _ = fs::remove_file(socket).and_then(|()| fs::remove_dir(entry.path()));
+            let _ = fs::remove_dir(entry.path());
         }
     }
 }
