@@ -31,6 +31,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub enum Purpose {
     /// Somebody waits.
     First,
+    /// Others than the caller wait for it as well, so that it goes first.
+    Lookup,
     /// A valid credential is at hand.
     Renewal,
 }
@@ -101,7 +103,11 @@ async fn pass(identity: &Identity, action: &'static str, purpose: Purpose, patie
             false => Err(Error::new(ErrorKind::Throttled, "other calls to AWS go first; the renewal waits")),
         };
     }
-    match identity.buckets().take(scale, patience).await? {
+    let place = match purpose {
+        Purpose::Lookup => identity.buckets().take_first(scale, patience).await?,
+        Purpose::First | Purpose::Renewal => identity.buckets().take(scale, patience).await?,
+    };
+    match place {
         Some(wait) => {
             if !wait.is_zero() {
                 identity.observer().event(&Event::Queued { action, wait });

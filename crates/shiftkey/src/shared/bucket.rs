@@ -1,6 +1,7 @@
 //! One token bucket per account, region and service for all processes of the user: the pace at which AWS is asked.
 //!
-//! Calls that somebody waits for take a token, or a place in the queue. Renewals take none: they have a turn of their own,
+//! Calls that somebody waits for take a token, or a place in the queue. Look-ups, for which many wait at once, have a queue
+//! of their own in front of that one. Renewals take no token: they have a turn of their own,
 //! and only while nobody waits, so that the first caller of a cold key never waits behind them.
 
 use std::{
@@ -63,7 +64,9 @@ pub(crate) struct Buckets {
 struct Bucket {
     /// Below zero: that many callers have a place in the queue.
     tokens: f64,
-    /// When `tokens` was true.
+    /// The same of those that go first.
+    front: f64,
+    /// When `tokens` and `front` were true.
     at: u64,
     /// When the last renewal had its turn.
     renewal: u64,
@@ -80,6 +83,11 @@ impl Buckets {
     /// longer than `patience`, and then no place is taken.
     pub(crate) async fn take(&self, scale: Scale<'_>, patience: Duration) -> Result<Option<Duration>> {
         self.with(scale, |bucket, now, pace| bucket.take(now, pace, patience)).await
+    }
+
+    /// The same for a call that goes first.
+    pub(crate) async fn take_first(&self, scale: Scale<'_>, patience: Duration) -> Result<Option<Duration>> {
+        self.with(scale, |bucket, now, pace| bucket.take_first(now, pace, patience)).await
     }
 
     /// Whether a renewal may call now.
@@ -114,29 +122,42 @@ impl Buckets {
 
 impl Bucket {
     fn full(now: u64, pace: Pace) -> Self {
-        Self { tokens: pace.burst, at: now, renewal: 0, closed: 0 }
+        Self { tokens: pace.burst, front: pace.burst, at: now, renewal: 0, closed: 0 }
     }
 
     fn refill(&mut self, now: u64, pace: Pace) {
         // A clock that was set back, or a damaged file: nobody is to wait for that.
-        if !self.tokens.is_finite() || now < self.at || self.closed > now.saturating_add(60_000) {
+        if !self.tokens.is_finite() || !self.front.is_finite() || now < self.at || self.closed > now.saturating_add(60_000) {
             *self = Self::full(now, pace);
         }
         #[expect(clippy::cast_precision_loss, reason = "milliseconds that a bucket takes to fill are far below 2^52")]
         let seconds = (now - self.at).min(1_000_000) as f64 / 1000.0;
-        self.tokens = (self.tokens + seconds * pace.per_second).min(pace.burst);
+        let refill = |tokens: f64| (tokens + seconds * pace.per_second).min(pace.burst);
+        (self.tokens, self.front) = (refill(self.tokens), refill(self.front));
         self.at = now;
         self.renewal = self.renewal.min(now);
     }
 
     fn take(&mut self, now: u64, pace: Pace, patience: Duration) -> Option<Duration> {
-        let left = self.tokens - 1.0;
+        let wait = self.wait(self.tokens, now, pace, patience)?;
+        self.tokens -= 1.0;
+        Some(wait)
+    }
+
+    /// Waits behind its like alone, and lets the others wait behind it.
+    fn take_first(&mut self, now: u64, pace: Pace, patience: Duration) -> Option<Duration> {
+        let wait = self.wait(self.front, now, pace, patience)?;
+        self.front -= 1.0;
+        self.tokens -= 1.0;
+        Some(wait)
+    }
+
+    /// The wait of the next one of a queue with so many tokens, if there is patience for it.
+    fn wait(&self, tokens: f64, now: u64, pace: Pace, patience: Duration) -> Option<Duration> {
+        let left = tokens - 1.0;
         let queued = if left >= 0.0 { Duration::ZERO } else { pace.wait(-left) + Duration::from_millis(MARGIN) };
         let wait = queued.max(Duration::from_millis(self.closed.saturating_sub(now)));
-        (wait <= patience).then(|| {
-            self.tokens = left;
-            wait
-        })
+        (wait <= patience).then_some(wait)
     }
 
     fn take_turn(&mut self, now: u64, pace: Pace) -> bool {
@@ -149,7 +170,7 @@ impl Bucket {
     }
 
     fn throttled(&mut self, now: u64, pause: Duration) {
-        self.tokens = self.tokens.min(0.0);
+        (self.tokens, self.front) = (self.tokens.min(0.0), self.front.min(0.0));
         let pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX).min(60_000);
         self.closed = self.closed.max(now.saturating_add(pause));
     }
@@ -182,6 +203,15 @@ mod tests {
         let mut bucket = bucket();
         let waits: Vec<_> = (0..8).map(|_| ms(bucket.take(START, Pace::default(), PATIENT))).collect();
         assert_eq!(waits, [0, 0, 0, 0, 0, 1020, 2020, 3020].map(Some));
+    }
+
+    #[test]
+    fn a_look_up_goes_before_those_who_wait_and_they_wait_for_it() {
+        let mut bucket = bucket();
+        (0..7).for_each(|_| assert!(bucket.take(START, Pace::default(), PATIENT).is_some()));
+        let waits: Vec<_> = (0..6).map(|_| ms(bucket.take_first(START, Pace::default(), PATIENT))).collect();
+        assert_eq!(waits, [0, 0, 0, 0, 0, 1020].map(Some), "before the two who wait, but not without bound");
+        assert_eq!(ms(bucket.take(START, Pace::default(), PATIENT)), Some(9_020), "the pace of all is kept");
     }
 
     #[test]
