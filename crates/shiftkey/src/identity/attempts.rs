@@ -51,8 +51,12 @@ where
 {
     let started = Instant::now();
     let (mut attempt, mut broken, mut corrected) = (0, 0, false);
+    let mut last: Option<Error> = None;
     loop {
-        pass(identity, action, purpose, BACKOFF.deadline.saturating_sub(started.elapsed())).await?;
+        if let Err(busy) = pass(identity, action, purpose, BACKOFF.deadline.saturating_sub(started.elapsed())).await {
+            // What AWS said is why there was another attempt, and more to the point.
+            return Err(last.unwrap_or(busy));
+        }
         let failed = match make().await {
             Ok(answer) => return Ok(answer),
             Err(failed) => failed,
@@ -86,6 +90,7 @@ where
         tracing::info!(action, ?wait, %error, "trying again");
         sleep(wait).await;
         attempt += 1;
+        last = Some(error);
     }
 }
 
