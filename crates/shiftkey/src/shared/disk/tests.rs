@@ -43,7 +43,12 @@ fn links_loose_modes_pipes_and_giants_are_refused() {
     symlink(&path, home.join("link")).unwrap();
     assert!(dir.read("link").is_err(), "a symbolic link");
     assert!(dir.append("link", b"x").is_err(), "a symbolic link is not written through");
-    assert!(dir.try_lock("link").is_err(), "nor locked");
+    assert!(dir.try_lock("link").unwrap().is_some(), "a lock takes its place");
+    assert_eq!(dir.read("entry").unwrap().unwrap().as_slice(), b"secret", "and what it pointed to is as it was");
+    drop(dir.try_lock("lock").unwrap());
+    chmod(&home.join("lock"), 0o644);
+    assert!(dir.try_lock("lock").unwrap().is_some(), "a lock that others could hold makes room for one that they cannot");
+    assert_eq!(home.join("lock").metadata().unwrap().mode() & 0o777, 0o600);
     chmod(&path, 0o640);
     assert!(dir.read("entry").is_err(), "readable by the group");
     chmod(&path, 0o600);
