@@ -154,8 +154,8 @@ pub(crate) enum Command {
     /// Prints the variables to export and runs until Ctrl-C; with a command, runs that inside and returns its status. Counts
     /// the AWS calls that were made.
     ///
-    /// A fault rule is written ACTION:FAULT[@WHEN]. FAULT is throttle, deny, hang, drop, truncate, garbage, a status such as 503,
-    /// delay=DURATION or expire-early=DURATION; WHEN is a call's number (3), a range (1..4) or a probability (0.5). Rules, the
+    /// A fault rule is written ACTION:FAULT or ACTION:FAULT@WHEN. FAULT is throttle, deny, hang, drop, truncate, garbage, a status such as 503,
+    /// delay=DURATION, expire-early=DURATION, clock=OFFSET or move; WHEN is a call's number (3), a range (1..4) or a probability (0.5). Rules, the
     /// clock and the warehouses can also be changed while it runs, over HTTP.
     #[command(after_help = SANDBOX_EXAMPLES)]
     Sandbox(SandboxArgs),
