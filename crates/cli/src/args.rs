@@ -1,6 +1,6 @@
 //! What can be typed. Only syntax is checked here; meaning is the library's.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use shiftkey::{Mapping, dsn::Format};
@@ -47,6 +47,23 @@ From another shell, after pasting the variables that it printed:
   curl -s --oauth2-bearer \"$SHIFTKEY_SANDBOX_TOKEN\" \"$SHIFTKEY_SANDBOX_URL/calls\"
   curl -s --oauth2-bearer \"$SHIFTKEY_SANDBOX_TOKEN\" \"$SHIFTKEY_SANDBOX_URL/clock\" -d '{\"advance\":\"1h\"}'
   curl -s --oauth2-bearer \"$SHIFTKEY_SANDBOX_TOKEN\" \"$SHIFTKEY_SANDBOX_URL/faults\" -d '{\"rule\":\"*:503@1..3\"}'";
+
+const EXEC_EXAMPLES: &str = "\
+Examples:
+  shiftkey exec prod/analytics -- psql -c 'select current_user'
+  shiftkey exec prod/analytics --tcp -- java -jar report.jar
+  shiftkey exec prod/analytics --direct -- python job.py";
+
+const PROXY_EXAMPLES: &str = "\
+Examples:
+  shiftkey proxy prod/analytics
+  shiftkey proxy prod/analytics=5439 staging/analytics=5440
+  shiftkey proxy '*=5439' --idle-exit 1h
+  shiftkey proxy prod/analytics=/run/user/1000/warehouse --drain 5m
+
+Then, for the second one:
+  psql 'host=127.0.0.1 port=5439'
+  shiftkey url prod/analytics --format jdbc-postgresql --via-proxy 127.0.0.1:5439";
 
 /// What stands behind `--` is another program's.
 const PASSED_ON: &str = "Passed on";
@@ -110,8 +127,8 @@ pub(crate) enum Command {
     },
     /// Open psql, or another client, signed in
     ///
-    /// The password reaches the client through a file in memory that only you can read; it is never in an argument
-    /// or in the environment.
+    /// The client talks to a private proxy on a unix socket that only you can reach, so it never sees a password, and
+    /// connects anew (`\\c`) whenever it likes.
     #[command(after_help = "Examples:\n  shiftkey connect prod/analytics\n  shiftkey connect prod/analytics -- -c 'select 1'\n  \
         shiftkey connect workgroup:adhoc@us-east-1 --client pgcli")]
     Connect(ConnectArgs),
@@ -133,11 +150,10 @@ pub(crate) enum Command {
     },
     /// Run a command with PGHOST, PGPORT, PGUSER, PGDATABASE... set
     ///
-    /// libpq's clients find the password through PGPASSFILE, a file in memory that only you can read. With --direct it is in
-    /// PGPASSWORD, for clients that do not know PGPASSFILE.
-    #[command(
-        after_help = "Examples:\n  shiftkey exec prod/analytics -- psql -c 'select current_user'\n  shiftkey exec prod/analytics --direct -- python job.py"
-    )]
+    /// They lead to a private proxy that lives as long as the command: there is no password to leak and none that expires
+    /// while the command runs. With --tcp the proxy listens on loopback TCP, for clients that know no unix sockets; with
+    /// --direct the command dials the warehouse itself, with the password in PGPASSWORD.
+    #[command(after_help = EXEC_EXAMPLES)]
     Exec(ExecArgs),
     /// Print a manual page, or write all of them to a directory
     #[command(after_help = "Examples:\n  shiftkey man | man -l -\n  shiftkey man connect | man -l -\n  \
@@ -149,6 +165,14 @@ pub(crate) enum Command {
         #[arg(long, value_name = "DIR", conflicts_with = "command")]
         all: Option<PathBuf>,
     },
+    /// Sign clients in: any PostgreSQL client, without a password
+    ///
+    /// Prints where to connect and runs until Ctrl-C or SIGTERM, which let sessions finish. Only processes of your own user get in.
+    /// LISTEN is a port, an address and port, or a directory for a unix socket; without it a target gets a unix socket and a
+    /// free port on loopback. Without a target, or for the target '*', clients choose one: they give its name as the
+    /// database (environment/name or environment/name/database). SIGHUP reads the configuration anew.
+    #[command(after_help = PROXY_EXAMPLES)]
+    Proxy(Box<ProxyArgs>),
     /// Run a pretend AWS and pretend warehouses on loopback, for trials and tests
     ///
     /// Prints the variables to export and runs until Ctrl-C; with a command, runs that inside and returns its status. Counts
@@ -257,11 +281,55 @@ impl From<MappingArg> for Mapping {
     }
 }
 
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct WayOptions {
+    /// Let the client dial the warehouse itself, with the password: `exec` puts it into PGPASSWORD, `connect` into a file in memory
+    #[arg(long)]
+    pub(crate) direct: bool,
+    /// Lead the client to the private proxy by loopback TCP instead of a unix socket
+    #[arg(long, conflicts_with = "direct")]
+    pub(crate) tcp: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ProxyArgs {
+    #[arg(value_name = "TARGET[=LISTEN]", help = "What to sign clients in to, and perhaps where to listen")]
+    pub(crate) targets: Vec<String>,
+    /// How long sessions may take to finish when the proxy is told to stop
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = span)]
+    pub(crate) drain: Duration,
+    /// Stop when nobody has been connected for this long
+    #[arg(long, value_name = "DURATION", value_parser = span)]
+    pub(crate) idle_exit: Option<Duration>,
+    /// Stop after this long
+    #[arg(long, value_name = "DURATION", value_parser = span)]
+    pub(crate) max_lifetime: Option<Duration>,
+    /// Sessions at a time
+    #[arg(long, value_name = "NUMBER", default_value_t = 10_000)]
+    pub(crate) max_sessions: usize,
+    /// Let processes of this user id in as well, under your name; may be given several times
+    #[arg(long, value_name = "UID")]
+    pub(crate) allow_uid: Vec<u32>,
+    /// Sign the client's user CLIENT in as the database user DBUSER, and refuse others; may be given several times
+    #[arg(long, value_name = "CLIENT=DBUSER", value_parser = pair)]
+    pub(crate) map_user: Vec<(String, String)>,
+    /// Serve health, metrics and a status page on this port of loopback; 0 takes a free one
+    #[arg(long, value_name = "PORT")]
+    pub(crate) admin: Option<u16>,
+    /// Let everybody in who reaches an address that is not of this machine alone
+    #[arg(long)]
+    pub(crate) dangerously_listen_anywhere: bool,
+    #[command(flatten)]
+    pub(crate) options: CredentialOptions,
+}
+
 #[derive(Args, Debug)]
 pub(crate) struct ConnectArgs {
     /// Client to open
     #[arg(long, default_value = "psql")]
     pub(crate) client: String,
+    #[command(flatten)]
+    pub(crate) way: WayOptions,
     // What follows a flattened struct would stand under that struct's heading.
     #[command(flatten)]
     pub(crate) target: TargetArgs,
@@ -272,9 +340,8 @@ pub(crate) struct ConnectArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct ExecArgs {
-    /// Put the password into PGPASSWORD, where the command's children and your other processes can read it
-    #[arg(long)]
-    pub(crate) direct: bool,
+    #[command(flatten)]
+    pub(crate) way: WayOptions,
     #[command(flatten)]
     pub(crate) target: TargetArgs,
     /// Command and arguments
@@ -328,6 +395,15 @@ pub(crate) struct UrlArgs {
 
 fn format(text: &str) -> Result<Format, String> {
     text.parse().map_err(one_line)
+}
+
+fn span(text: &str) -> Result<Duration, String> {
+    shiftkey::target::names::span(text).map_err(one_line)
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').filter(|(client, user)| !client.is_empty() && !user.is_empty());
+    pair.map(|(client, user)| (client.to_owned(), user.to_owned())).ok_or_else(|| "write CLIENT=DBUSER".to_owned())
 }
 
 fn region(text: &str) -> Result<String, String> {

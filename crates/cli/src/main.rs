@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     if let Some(outcome) = commands::run_at_once(&cli.command, &settings, &printer) {
         return outcome.unwrap_or_else(|error| exit::failed(&printer, &error));
     }
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match runtime(&cli.command).build() {
         Ok(runtime) => runtime,
         Err(error) => return exit::failed(&printer, &shiftkey::Error::new(shiftkey::ErrorKind::Unexpected, error.to_string()).into()),
     };
@@ -35,6 +35,16 @@ fn main() -> ExitCode {
         Ok(status) => status,
         Err(error) => exit::failed(&printer, &error),
     }
+}
+
+/// One thread does for most commands; a proxy relays on all processors.
+fn runtime(command: &args::Command) -> tokio::runtime::Builder {
+    let mut builder = match command {
+        args::Command::Proxy(_) => tokio::runtime::Builder::new_multi_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
+    builder.enable_all();
+    builder
 }
 
 /// Whether JSON is asked for, where the rest could not be parsed.

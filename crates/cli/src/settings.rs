@@ -21,8 +21,9 @@ use crate::{
 };
 
 /// What was typed, and what it was typed in.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Settings {
+    pub(crate) terminal: Terminal,
     pub(crate) env: Env,
     pub(crate) global: GlobalOptions,
 }
@@ -32,7 +33,7 @@ impl Settings {
     pub(crate) fn capture(global: GlobalOptions) -> Self {
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
         let env = Env { vars: env::vars_os().filter_map(text).collect(), home: env::home_dir(), cwd: env::current_dir().ok() };
-        Self { env, global }
+        Self { terminal: Terminal::default(), env, global }
     }
 
     pub(crate) fn config(&self) -> Result<Config> {
@@ -56,7 +57,7 @@ impl Settings {
             builder = builder.pace(pace(rate)?);
         }
         if !self.global.no_input && io::stdin().is_terminal() && io::stderr().is_terminal() {
-            builder = builder.prompt(Arc::new(Terminal));
+            builder = builder.prompt(Arc::new(self.terminal.clone()));
         }
         Ok(builder.build())
     }
@@ -93,7 +94,7 @@ impl Settings {
         named("SHIFTKEY_CACHE_DIR").or_else(|| usual.into_iter().flatten().find(|dir| is_in_own_place(dir)))
     }
 
-    fn overrides(&self, options: &CredentialOptions) -> Overrides {
+    pub(crate) fn overrides(&self, options: &CredentialOptions) -> Overrides {
         Overrides {
             db_user: options.db_user.clone(),
             database: options.database.clone(),

@@ -1,12 +1,9 @@
 //! Who may use the proxy: by default only the user that runs it. A session is a login as that user, so anyone else on
 //! the machine who reached the socket would be signed in under a borrowed name.
 //!
-//! The kernel is asked who the peer is; nothing that the peer says counts. Unix sockets only: a peer on loopback TCP
-//! cannot be admitted yet, and there is no function that would.
+//! The kernel is asked who the peer is; nothing that the peer says counts.
 
 use std::io;
-
-use tokio::net::UnixStream;
 
 /// The user ids that get in.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -19,7 +16,7 @@ pub struct Admission {
 pub enum Refusal {
     /// The peer runs as this user id, which is not admitted.
     OtherUser(u32),
-    /// The kernel did not say who the peer is, so it is not admitted.
+    /// The kernel did not say who the peer is, so it is not admitted: a peer in a container, or gone already.
     Unknown(io::Error),
 }
 
@@ -36,17 +33,18 @@ impl Admission {
         self
     }
 
-    /// Whether the process that connected `stream` gets in (`SO_PEERCRED`, unix(7)): its user at the time of `connect`.
+    /// Whether anybody but this process's own user gets in.
+    pub fn is_wide(&self) -> bool {
+        self.uids.iter().any(|uid| *uid != rustix::process::geteuid().as_raw())
+    }
+
+    /// Whether a peer gets in, of whom the kernel says this.
     ///
     /// # Errors
     /// The reason to stay out.
-    pub fn admit(&self, stream: &UnixStream) -> Result<(), Refusal> {
-        self.judge(stream.peer_cred().map(|peer| peer.uid()))
-    }
-
-    fn judge(&self, uid: io::Result<u32>) -> Result<(), Refusal> {
+    pub fn judge(&self, uid: io::Result<u32>) -> Result<u32, Refusal> {
         match uid {
-            Ok(uid) if self.uids.contains(&uid) => Ok(()),
+            Ok(uid) if self.uids.contains(&uid) => Ok(uid),
             Ok(uid) => Err(Refusal::OtherUser(uid)),
             Err(error) => Err(Refusal::Unknown(error)),
         }
@@ -57,7 +55,7 @@ impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::OtherUser(uid) => write!(f, "user id {uid} may not use this proxy"),
-            Self::Unknown(error) => write!(f, "the peer's user is not known: {error}"),
+            Self::Unknown(error) => write!(f, "the system does not say whose process this is ({error}), so it may not use this proxy"),
         }
     }
 }
@@ -68,14 +66,14 @@ impl std::error::Error for Refusal {}
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn the_same_user_gets_in_and_another_does_not() {
-        let (stream, _peer) = UnixStream::pair().unwrap();
+    #[test]
+    fn the_same_user_gets_in_and_another_does_not() {
         let me = rustix::process::geteuid().as_raw();
-        assert!(Admission::same_user().admit(&stream).is_ok());
-        let others = Admission { uids: vec![me.wrapping_add(1)] };
-        assert!(matches!(others.admit(&stream), Err(Refusal::OtherUser(uid)) if uid == me));
-        assert!(others.allow(me).admit(&stream).is_ok());
+        assert!(matches!(Admission::same_user().judge(Ok(me)), Ok(uid) if uid == me));
+        let other = me.wrapping_add(1);
+        assert!(matches!(Admission::same_user().judge(Ok(other)), Err(Refusal::OtherUser(uid)) if uid == other));
+        assert!(Admission::same_user().allow(other).judge(Ok(other)).is_ok());
+        assert!(!Admission::same_user().allow(me).is_wide() && Admission::same_user().allow(other).is_wide());
     }
 
     #[test]

@@ -64,6 +64,26 @@ pub struct Endpoint {
     pub port: u16,
 }
 
+/// The way to a target's warehouse: everything about it but who signs in.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Route {
+    /// The target's label.
+    pub target: String,
+    /// Where to dial.
+    pub endpoint: Endpoint,
+    /// The name to verify when it differs from the host dialled.
+    pub server_name: Option<String>,
+    /// Extra trust anchors (PEM) instead of the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl Route {
+    /// The way to `target`, which listens at `endpoint`.
+    pub fn new(target: &Target, endpoint: Endpoint) -> Self {
+        Self { target: target.label.clone(), endpoint, server_name: target.server_name.clone(), ca_file: target.ca_file.clone() }
+    }
+}
+
 /// Everything that a client needs to sign in.
 #[derive(Clone, Debug)]
 pub struct Login {
@@ -94,6 +114,15 @@ impl Login {
             credential,
             origin,
             ca_file: target.ca_file.clone(),
+        }
+    }
+    /// The way there, without the secret.
+    pub fn route(&self) -> Route {
+        Route {
+            target: self.target.clone(),
+            endpoint: self.endpoint.clone(),
+            server_name: self.server_name.clone(),
+            ca_file: self.ca_file.clone(),
         }
     }
 }

@@ -35,7 +35,7 @@ pub mod trust;
 
 pub use self::{
     clock::{Clock, SystemClock},
-    credential::{Credential, Endpoint, Login, Origin},
+    credential::{Credential, Endpoint, Login, Origin, Route},
     env::Env,
     error::{Error, ErrorKind, Result},
     identity::{Caller, Prompt},

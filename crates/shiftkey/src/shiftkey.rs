@@ -1,5 +1,7 @@
 //! The façade: a [`Target`] in, a [`Login`] out. What it holds is shared by all clones.
 
+mod connect;
+
 mod builder;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -12,7 +14,6 @@ use crate::{
     cache::{CacheKey, FileCache, Listed, MemoryCache, Peek, Wish},
     clock::SystemClock,
     credential::{Credential, Endpoint, Login, Origin},
-    dial::{self, Connection, Options},
     discover::{self, Discovery},
     env::Env,
     error::{Error, ErrorKind, Result},
@@ -118,30 +119,6 @@ impl Shiftkey {
             Peek::Fresh(credential) => Some(Login::new(target, endpoint, credential, Origin::File)),
             Peek::Denied(_) | Peek::Miss | Peek::RefreshDue(_) => None,
         }
-    }
-
-    /// Opens a session. A cached credential that the warehouse refuses (SQLSTATE 28000 or 28P01) is forgotten and the
-    /// sign-in tried once more with a new one; an endpoint that does not answer is looked up anew, and tried if it moved.
-    ///
-    /// # Errors
-    /// As for [`Self::login`] and [`dial::connect`].
-    pub async fn connect(&self, target: &Target, options: &Options) -> Result<(Connection, Login)> {
-        let mut login = self.login(target).await?;
-        let error = match dial::connect(&login, options).await {
-            Ok(connection) => return Ok((connection, login)),
-            Err(error) => error,
-        };
-        if login.origin.is_cached() && dial::says_stale(&error) {
-            self.invalidate(target, &login.credential).await;
-            login = self.login(target).await?;
-        } else if error.kind() == ErrorKind::Unreachable && target.host.is_none() {
-            let told = self.renew_endpoint(target, &login.endpoint).await;
-            login.endpoint = told.ok().filter(|endpoint| *endpoint != login.endpoint).ok_or(error)?;
-        } else {
-            return Err(error);
-        }
-        let connection = dial::connect(&login, options).await?;
-        Ok((connection, login))
     }
 
     /// Who AWS says is calling. AWS is asked each time.

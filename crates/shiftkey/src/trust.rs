@@ -2,7 +2,11 @@
 //!
 //! One bundle file is read, not a directory of single certificates: that alone halves a cold start.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use rustls::{
     ClientConfig, RootCertStore,
@@ -75,6 +79,36 @@ pub fn client_config(env: &Env, explicit: Option<&Path>) -> Result<Arc<ClientCon
     Ok(Arc::new(config))
 }
 
+/// TLS clients by their file of anchors. Each is made once, so that a process that dials often parses the anchors once and
+/// resumes TLS sessions. Clones share; [`Configs::forget`] makes the files count anew.
+#[derive(Clone, Debug, Default)]
+pub struct Configs(Arc<Mutex<HashMap<Option<PathBuf>, Arc<ClientConfig>>>>);
+
+impl Configs {
+    /// As [`client_config`], made at the first call.
+    ///
+    /// # Errors
+    /// As [`client_config`]; failures are not kept.
+    pub fn get(&self, env: &Env, explicit: Option<&Path>) -> Result<Arc<ClientConfig>> {
+        let file = explicit.map(Path::to_owned);
+        if let Some(config) = self.lock().get(&file) {
+            return Ok(Arc::clone(config));
+        }
+        let config = client_config(env, explicit)?;
+        self.lock().insert(file, Arc::clone(&config));
+        Ok(config)
+    }
+
+    /// Forgets them all.
+    pub fn forget(&self) {
+        self.lock().clear();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Option<PathBuf>, Arc<ClientConfig>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 fn to_pem(certificate: &[u8]) -> Vec<u8> {
     use base64::{Engine as _, engine::general_purpose::STANDARD};
     let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
@@ -100,5 +134,17 @@ mod tests {
         assert_eq!(pem(&env, None).unwrap(), b"not a certificate");
         assert!(client_config(&env, None).unwrap_err().message().contains("no usable"));
         assert!(pem(&Env::default(), Some(&dir.path().join("none"))).is_err());
+    }
+    #[test]
+    fn anchors_are_parsed_once_until_they_are_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("ca.pem");
+        std::fs::write(&file, shiftkey_sandbox::pki::Pki::generate().unwrap().ca_pem()).unwrap();
+        let configs = Configs::default();
+        let first = configs.get(&Env::default(), Some(&file)).unwrap();
+        std::fs::remove_file(&file).unwrap();
+        assert!(Arc::ptr_eq(&first, &configs.clone().get(&Env::default(), Some(&file)).unwrap()));
+        configs.forget();
+        assert!(configs.get(&Env::default(), Some(&file)).is_err());
     }
 }

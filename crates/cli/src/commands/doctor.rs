@@ -89,7 +89,7 @@ async fn warehouse(report: &mut Report<'_>, shiftkey: &Shiftkey, target: &Target
         .check(
             "TLS",
             with(login.as_ref(), async |login| {
-                let stream = dial::encrypted(login, &options).await?;
+                let stream = dial::encrypted(&login.route(), &options).await?;
                 let version = stream.get_ref().1.protocol_version().and_then(|version| version.as_str().map(str::to_owned));
                 Ok((
                     format!(
@@ -114,14 +114,14 @@ async fn warehouse(report: &mut Report<'_>, shiftkey: &Shiftkey, target: &Target
 
 /// Dials; an endpoint that does not answer may have moved since AWS was asked.
 async fn reach(shiftkey: &Shiftkey, target: &Target, login: &Login) -> Result<(String, Login)> {
-    let error = match dial::reach(login).await {
+    let error = match dial::reach(&login.route()).await {
         Ok(_) => return Ok(("TCP answers".to_owned(), login.clone())),
         Err(error) if target.host.is_some() => return Err(error),
         Err(error) => error,
     };
     let endpoint = shiftkey.renew_endpoint(target, &login.endpoint).await.ok().filter(|endpoint| *endpoint != login.endpoint);
     let moved = Login { endpoint: endpoint.ok_or(error)?, ..login.clone() };
-    dial::reach(&moved).await?;
+    dial::reach(&moved.route()).await?;
     Ok((format!("TCP answers; moved to {}:{}", moved.endpoint.host, moved.endpoint.port), moved))
 }
 

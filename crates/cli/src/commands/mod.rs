@@ -5,6 +5,8 @@ mod creds;
 mod demo;
 mod doctor;
 mod generate;
+mod private;
+mod proxy;
 mod run_client;
 mod sandbox;
 mod show;
@@ -27,6 +29,7 @@ pub(crate) async fn run(command: Command, settings: &Settings, printer: &Printer
         Command::Exec(args) => return run_client::exec(args, settings).await,
         Command::Man { all: Some(dir), .. } => generate::pages(&dir)?,
         Command::Man { command, all: None } => generate::page(command.as_deref())?,
+        Command::Proxy(args) => return proxy::proxy(&args, settings, printer).await,
         Command::Sandbox(args) => return sandbox::sandbox(args, printer).await,
         Command::Targets { discover: false } => show::targets(settings, printer)?,
         Command::Targets { discover: true } => show::discover(settings, printer).await?,

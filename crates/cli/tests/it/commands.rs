@@ -225,7 +225,9 @@ fn shells_take_the_completions() {
 #[test]
 fn help_lists_every_command() {
     let help = Test::bare().args(["--help"]).run().success();
-    for command in ["completions", "config", "connect", "creds", "demo", "doctor", "exec", "man", "sandbox", "targets", "url", "whoami"] {
+    for command in
+        ["completions", "config", "connect", "creds", "demo", "doctor", "exec", "man", "proxy", "sandbox", "targets", "url", "whoami"]
+    {
         assert!(help.stdout.contains(&format!("  {command} ")), "{command}");
         Test::bare().args([command, "--help"]).run().success().out(&format!("Examples:\n  shiftkey {command}"));
     }

@@ -11,20 +11,58 @@ use std::{
 
 use shiftkey_sandbox::{Sandbox, engine::Engine};
 
-/// One sandbox for all tests of this binary, on a thread of its own.
+/// One sandbox for all tests of this binary.
 pub(crate) fn sandbox() -> &'static Sandbox {
     static SANDBOX: OnceLock<Sandbox> = OnceLock::new();
-    SANDBOX.get_or_init(|| {
+    SANDBOX.get_or_init(|| Own::start(Engine::Embedded).keep())
+}
+
+/// A sandbox of one test's own, whose time and grants it may change, on a thread of its own.
+pub(crate) struct Own {
+    sandbox: Option<Sandbox>,
+    end: Option<tokio::sync::oneshot::Sender<Sandbox>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Own {
+    pub(crate) fn start(engine: Engine) -> Self {
         let (sender, receiver) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
+        let (end, ended) = tokio::sync::oneshot::channel::<Sandbox>();
+        let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Runtime::new().unwrap();
             runtime.block_on(async {
-                sender.send(Sandbox::builder().engine(Engine::Embedded).start().await.unwrap()).unwrap();
-                std::future::pending::<()>().await;
+                sender.send(Sandbox::builder().engine(engine).start().await.unwrap()).unwrap();
+                match ended.await {
+                    Ok(sandbox) => sandbox.stop().await,
+                    Err(_) => std::future::pending::<()>().await,
+                }
             });
         });
-        receiver.recv().unwrap()
-    })
+        Self { sandbox: Some(receiver.recv().unwrap()), end: Some(end), thread: Some(thread) }
+    }
+
+    fn keep(mut self) -> Sandbox {
+        (self.end, self.thread) = (None, None);
+        self.sandbox.take().unwrap()
+    }
+}
+
+impl std::ops::Deref for Own {
+    type Target = Sandbox;
+
+    fn deref(&self) -> &Sandbox {
+        self.sandbox.as_ref().unwrap()
+    }
+}
+
+/// An engine's files and processes go with it.
+impl Drop for Own {
+    fn drop(&mut self) {
+        if let (Some(end), Some(sandbox), Some(thread)) = (self.end.take(), self.sandbox.take(), self.thread.take()) {
+            let _ = end.send(sandbox);
+            let _ = thread.join();
+        }
+    }
 }
 
 /// A command to be run.
@@ -66,8 +104,17 @@ impl Test {
     }
 
     fn of_in(caller: &str, dir: Arc<tempfile::TempDir>) -> Self {
+        Self::against_in(sandbox(), caller, dir)
+    }
+
+    /// Alice in another sandbox.
+    pub(crate) fn against(sandbox: &Sandbox) -> Self {
+        Self::against_in(sandbox, "alice", Arc::new(tempfile::tempdir().unwrap()))
+    }
+
+    fn against_in(sandbox: &Sandbox, caller: &str, dir: Arc<tempfile::TempDir>) -> Self {
         let mut test = Self::bare_in(dir);
-        test.command.envs(sandbox().environment_for(caller).unwrap());
+        test.command.envs(sandbox.environment_for(caller).unwrap());
         // The sandbox's directory is shared by all tests, which would make one test's calls depend on another's.
         test.command.env("SHIFTKEY_CACHE_DIR", test.dir.path().join("cache"));
         test

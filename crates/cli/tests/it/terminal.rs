@@ -11,9 +11,9 @@ use rustix::{
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
     termios::{LocalModes, Termios, tcgetattr},
 };
-use shiftkey_sandbox::seed::MFA_CODE;
+use shiftkey_sandbox::{engine::Engine, seed::MFA_CODE};
 
-use crate::harness::Test;
+use crate::harness::{Own, Test, installed};
 
 /// A program on a terminal.
 struct Terminal {
@@ -161,4 +161,24 @@ fn errors_are_coloured_on_a_terminal_unless_told_otherwise() {
         let (seen, _) = Terminal::start(plain).end();
         assert!(!seen.contains('\x1b'), "{seen:?}");
     }
+}
+
+#[test]
+fn ctrl_c_cancels_the_query_and_nothing_else() {
+    if !installed("psql") || !Engine::postgres_is_installed() {
+        return;
+    }
+    let own = Own::start(Engine::Postgres);
+    let psql = Test::against(&own).env("TERM", "dumb").args(["connect", "prod/analytics", "--", "-X", "--no-readline", "-P", "pager=off"]);
+    let mut terminal = Terminal::start(psql);
+    // The notice says that the query runs.
+    terminal.type_in("do $$ begin raise notice 'on its way'; perform pg_sleep(3600); end $$;\r");
+    terminal.wait_for("NOTICE:  on its way");
+    terminal.type_in("\x03");
+    terminal.wait_for("canceling statement due to user request");
+    terminal.type_in("select 'still ' || 'here';\r");
+    terminal.wait_for("still here");
+    terminal.type_in("\\q\r");
+    let (seen, status) = terminal.end();
+    assert!(status.success(), "{seen}");
 }

@@ -5,7 +5,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{BackendKey, Options};
 use crate::{
-    credential::Login,
+    credential::Route,
     error::{Error, ErrorKind, Result},
 };
 
@@ -13,8 +13,8 @@ use crate::{
 ///
 /// # Errors
 /// When the warehouse cannot be reached.
-pub async fn cancel(login: &Login, options: &Options, key: &BackendKey) -> Result<()> {
-    let mut stream = super::encrypted(login, options).await?;
+pub async fn cancel(route: &Route, options: &Options, key: &BackendKey) -> Result<()> {
+    let mut stream = super::encrypted(route, options).await?;
     let mut bytes = Vec::new();
     FirstPacket::Cancel(CancelRequest { process_id: key.process_id, key: key.key.clone() }).encode(&mut bytes);
     let sent = async {

@@ -15,22 +15,18 @@ use tokio::{
 use tokio_rustls::client::TlsStream;
 use zeroize::Zeroizing;
 
-use super::{BackendKey, Connection, Options};
+use super::{BackendKey, Connection, Options, Refused};
 use crate::{
     credential::Login,
     error::{Error, ErrorKind, Result},
 };
 
 pub(super) async fn sign_in(stream: TlsStream<TcpStream>, login: &Login, options: &Options) -> Result<Connection> {
-    let startup = StartupMessage::new([
-        ("user", login.credential.db_user.as_str()),
-        ("database", &login.database),
-        ("application_name", &options.application_name),
-        ("client_encoding", "UTF8"),
-    ]);
+    let mut startup = StartupMessage::new([("user", login.credential.db_user.as_str()), ("database", &login.database)]);
+    startup.parameters.extend(options.parameters.iter().cloned());
     let mut bytes = Vec::new();
     FirstPacket::Startup(startup).encode(&mut bytes);
-    let mut wire = Wire { stream, buffer: Vec::new(), read: 0 };
+    let mut wire = Wire { stream, buffer: Vec::new(), read: 0, welcome: Vec::new() };
     wire.send(&bytes).await?;
     let mut exchange = SignIn::new(&login.credential.db_user, login.credential.password.expose(), nonce()?);
     let (mut proven, mut parameters, mut backend_key) = (false, Vec::new(), None);
@@ -48,7 +44,7 @@ pub(super) async fn sign_in(stream: TlsStream<TcpStream>, login: &Login, options
             },
             Backend::ParameterStatus(name, value) => parameters.push((name, value)),
             Backend::BackendKeyData { process_id, key } => backend_key = Some(BackendKey { process_id, key }),
-            Backend::Error(fields) => return Err(refusal(&fields, login)),
+            Backend::Error(fields) => return Err(refusal(&fields, login).with_source(Refused(last(&wire.welcome)))),
             Backend::ReadyForQuery(_) if proven => break,
             // A server that skips the end of the exchange may not know the password.
             Backend::ReadyForQuery(_) => return Err(Error::new(ErrorKind::LoginRefused, "the server skipped the sign-in")),
@@ -58,7 +54,18 @@ pub(super) async fn sign_in(stream: TlsStream<TcpStream>, login: &Login, options
         }
     }
     let leftover = wire.buffer.split_off(wire.read);
-    Ok(Connection { stream: wire.stream, leftover, parameters, backend_key })
+    Ok(Connection { stream: wire.stream, leftover, parameters, backend_key, welcome: wire.welcome })
+}
+
+/// The last message of several.
+fn last(messages: &[u8]) -> Vec<u8> {
+    let mut rest = messages;
+    while let Ok(Some((_, length))) = frame::parse(rest, frame::SIGN_IN_CEILING)
+        && length < rest.len()
+    {
+        rest = &rest[length..];
+    }
+    rest.to_vec()
 }
 
 /// Messages over a stream.
@@ -66,6 +73,8 @@ struct Wire {
     stream: TlsStream<TcpStream>,
     buffer: Vec<u8>,
     read: usize,
+    /// What was received so far, without requests for proof.
+    welcome: Vec<u8>,
 }
 
 impl Wire {
@@ -82,6 +91,9 @@ impl Wire {
             let parsed = frame::parse(&self.buffer[self.read..], frame::SIGN_IN_CEILING);
             if let Some((frame, length)) = parsed.map_err(garbage)? {
                 let message = Backend::parse(frame).map_err(garbage)?;
+                if !matches!(message, Backend::Authentication(_)) {
+                    self.welcome.extend_from_slice(&self.buffer[self.read..self.read + length]);
+                }
                 self.read += length;
                 return Ok(message);
             }

@@ -18,10 +18,10 @@ use tokio::{
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::{
-    credential::Login,
+    credential::{Login, Route},
     env::Env,
     error::{Error, ErrorKind, Result},
-    trust,
+    trust::Configs,
 };
 
 /// How long each step may take: reaching the host, TLS, signing in. (A resumed serverless workgroup takes its time.)
@@ -31,20 +31,23 @@ const SIGN_IN: Duration = Duration::from_secs(60);
 /// What may be chosen.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Shown in the warehouse's session and connection logs.
-    pub application_name: String,
+    /// Startup parameters beyond user and database: names and values as a client of ours sent them, or ours by default.
+    pub parameters: Vec<(Vec<u8>, Vec<u8>)>,
     /// The environment, for the system's trust anchors (`SSL_CERT_FILE`).
     pub env: Env,
+    /// Shared by who dials often.
+    pub tls: Configs,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { application_name: concat!("shiftkey/", env!("CARGO_PKG_VERSION")).to_owned(), env: Env::default() }
+        let ours = [("application_name", concat!("shiftkey/", env!("CARGO_PKG_VERSION"))), ("client_encoding", "UTF8")];
+        let parameters = ours.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec())).collect();
+        Self { parameters, env: Env::default(), tls: Configs::default() }
     }
 }
 
 /// A session that the warehouse has opened and that waits for a query.
-#[derive(Debug)]
 pub struct Connection {
     /// The encrypted stream.
     pub stream: TlsStream<TcpStream>,
@@ -54,7 +57,22 @@ pub struct Connection {
     pub parameters: Vec<(String, String)>,
     /// For cancelling; absent when the server sent none.
     pub backend_key: Option<BackendKey>,
+    /// The server's messages of the sign-in as they came, for who relays them: all but those of authentication, the first
+    /// `ReadyForQuery` last. They may hold secrets: do not log them.
+    pub welcome: Vec<u8>,
 }
+
+/// The warehouse's `ErrorResponse` as it came, for who relays it. It is the source of the error that says so.
+#[derive(Clone, Debug)]
+pub struct Refused(pub Vec<u8>);
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the warehouse refused the login")
+    }
+}
+
+impl std::error::Error for Refused {}
 
 /// Which backend serves a session, and the secret that lets one cancel its query.
 #[derive(Clone, Eq, PartialEq)]
@@ -71,18 +89,31 @@ impl std::fmt::Debug for BackendKey {
     }
 }
 
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection").field("backend_key", &self.backend_key).finish_non_exhaustive()
+    }
+}
+
 /// Opens a session.
 ///
 /// # Errors
 /// `Unreachable` when the host does not answer, `Config` when its certificate is not the right one, `LoginRefused` with
 /// the SQLSTATE when the warehouse says no.
 pub async fn connect(login: &Login, options: &Options) -> Result<Connection> {
-    let work = async {
-        let stream = encrypted(login, options).await?;
-        let opened = timeout(SIGN_IN, handshake::sign_in(stream, login, options)).await;
-        opened.map_err(|_| Error::new(ErrorKind::Unreachable, "the warehouse did not finish the sign-in in time"))?
-    };
-    work.await.map_err(|error: Error| error.with_target(&login.target))
+    let stream = encrypted(&login.route(), options).await?;
+    sign_in(stream, login, options).await
+}
+
+/// Opens a session on a stream of [`encrypted`].
+///
+/// # Errors
+/// `LoginRefused` with the SQLSTATE when the warehouse says no, its words ([`Refused`]) being the source; `Unreachable`
+/// when the connection breaks.
+pub async fn sign_in(stream: TlsStream<TcpStream>, login: &Login, options: &Options) -> Result<Connection> {
+    let opened = timeout(SIGN_IN, handshake::sign_in(stream, login, options)).await;
+    let opened = opened.map_err(|_| Error::new(ErrorKind::Unreachable, "the warehouse did not finish the sign-in in time"));
+    opened.flatten().map_err(|error| error.with_target(&login.target))
 }
 
 /// Whether the warehouse refused the credential itself, as it does with one that has expired or was revoked. Which of the
@@ -95,11 +126,11 @@ pub fn says_stale(error: &Error) -> bool {
 ///
 /// # Errors
 /// `Unreachable` when no address of the host answers.
-pub async fn reach(login: &Login) -> Result<TcpStream> {
-    let (host, port) = (login.endpoint.host.as_str(), login.endpoint.port);
+pub async fn reach(route: &Route) -> Result<TcpStream> {
+    let (host, port) = (route.endpoint.host.as_str(), route.endpoint.port);
     let unreachable = |what: String| {
         Error::new(ErrorKind::Unreachable, format!("{host}:{port} {what}"))
-            .with_target(&login.target)
+            .with_target(&route.target)
             .with_hint("check the network, VPN and security group; a paused cluster does not answer")
     };
     let stream = timeout(CONNECT, TcpStream::connect((host, port)))
@@ -115,14 +146,17 @@ pub async fn reach(login: &Login) -> Result<TcpStream> {
 ///
 /// # Errors
 /// As [`connect`].
-pub async fn encrypted(login: &Login, options: &Options) -> Result<TlsStream<TcpStream>> {
-    let config = trust::client_config(&options.env, login.ca_file.as_deref())?;
-    let stream = reach(login).await?;
-    let encrypting = timeout(CONNECT, encrypt(stream, login, config)).await;
-    encrypting.map_err(|_| Error::new(ErrorKind::Unreachable, "the warehouse did not finish the TLS handshake in time"))?
+pub async fn encrypted(route: &Route, options: &Options) -> Result<TlsStream<TcpStream>> {
+    let work = async {
+        let config = options.tls.get(&options.env, route.ca_file.as_deref())?;
+        let stream = reach(route).await?;
+        let encrypting = timeout(CONNECT, encrypt(stream, route, config)).await;
+        encrypting.map_err(|_| Error::new(ErrorKind::Unreachable, "the warehouse did not finish the TLS handshake in time"))?
+    };
+    work.await.map_err(|error: Error| error.with_target(&route.target))
 }
 
-async fn encrypt(mut stream: TcpStream, login: &Login, config: Arc<ClientConfig>) -> Result<TlsStream<TcpStream>> {
+async fn encrypt(mut stream: TcpStream, route: &Route, config: Arc<ClientConfig>) -> Result<TlsStream<TcpStream>> {
     let broken = |error: std::io::Error| Error::new(ErrorKind::Unreachable, format!("the connection broke: {error}")).with_source(error);
     let mut request = Vec::new();
     shiftkey_wire::startup::FirstPacket::SslRequest.encode(&mut request);
@@ -134,7 +168,7 @@ async fn encrypt(mut stream: TcpStream, login: &Login, config: Arc<ClientConfig>
         return Err(Error::new(ErrorKind::LoginRefused, "the server offers no TLS, so no password is sent to it")
             .with_hint("is this the right host and port?"));
     }
-    let verified = login.server_name.as_deref().unwrap_or(&login.endpoint.host);
+    let verified = route.server_name.as_deref().unwrap_or(&route.endpoint.host);
     let name = ServerName::try_from(verified.strip_suffix('.').unwrap_or(verified).to_owned())
         .map_err(|_| Error::config(format!("'{verified}' cannot stand on a certificate")))?;
     TlsConnector::from(config).connect(name, stream).await.map_err(|error| {

@@ -1,0 +1,238 @@
+//! Serving listeners until told to stop.
+
+use std::{
+    fmt,
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use shiftkey::{Clock, Env, Shiftkey, SystemClock, cache::Listed, trust::Configs};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::JoinSet,
+    time::{Instant, sleep, sleep_until, timeout_at},
+};
+
+use crate::{
+    cancel::Keys,
+    listen::Listener,
+    session,
+    stats::{Session, Stats},
+};
+
+/// What may be chosen. Times are bounds.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Sessions at a time.
+    pub sessions: usize,
+    /// For a client's first packets.
+    pub first_packet: Duration,
+    /// From then until the client is in: credential, connection, sign-in.
+    pub sign_in: Duration,
+    /// For sessions to finish once the proxy is told to stop.
+    pub drain: Duration,
+    /// Ends the proxy when it has had no connection for this long.
+    pub idle_exit: Option<Duration>,
+    /// Ends the proxy after this long, as if it had been told to.
+    pub max_lifetime: Option<Duration>,
+    /// The environment, for the system's trust anchors (`SSL_CERT_FILE`).
+    pub env: Env,
+    /// Tells when sessions began.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            sessions: 10_000,
+            first_packet: Duration::from_secs(30),
+            // A resumed serverless workgroup takes a minute.
+            sign_in: Duration::from_secs(120),
+            drain: Duration::from_secs(30),
+            idle_exit: None,
+            max_lifetime: None,
+            env: Env::default(),
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
+
+/// Signs clients in. Clones share sessions and counters.
+#[derive(Clone, Debug)]
+pub struct Proxy(Arc<Shared>);
+
+/// What all sessions know.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) shiftkey: Shiftkey,
+    pub(crate) settings: Settings,
+    pub(crate) tls: Configs,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) places: Arc<Semaphore>,
+    pub(crate) stats: Arc<Stats>,
+    /// Told to stop.
+    draining: AtomicBool,
+}
+
+/// Why it ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Reason {
+    /// It was told to.
+    Asked,
+    /// Nobody came for as long as [`Settings::idle_exit`] says.
+    Idle,
+    /// [`Settings::max_lifetime`] was over.
+    Lifetime,
+}
+
+/// How it ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Why.
+    pub reason: Reason,
+    /// Sessions that did not finish in time and were cut.
+    pub cut: Vec<Session>,
+}
+
+/// Connections beyond the sessions' limit: those that are about to be turned away, cancel requests, half-open clients.
+const BEYOND: usize = 256;
+
+/// What out of file descriptors costs.
+const BREATH: Duration = Duration::from_millis(50);
+
+impl Proxy {
+    /// A proxy that nobody reaches yet.
+    pub fn new(shiftkey: Shiftkey, settings: Settings) -> Self {
+        let places = Arc::new(Semaphore::new(settings.sessions));
+        Self(Arc::new(Shared {
+            shiftkey,
+            settings,
+            tls: Configs::default(),
+            keys: Arc::default(),
+            places,
+            stats: Arc::default(),
+            draining: AtomicBool::new(false),
+        }))
+    }
+
+    /// What it did and does.
+    pub fn stats(&self) -> &Arc<Stats> {
+        &self.0.stats
+    }
+
+    /// Why no new session is taken, when none is: the proxy is about to end, or full.
+    pub fn unready(&self) -> Option<&'static str> {
+        if self.0.draining.load(Ordering::Relaxed) {
+            Some("the proxy is about to end")
+        } else if self.0.places.available_permits() == 0 {
+            Some("the proxy has as many sessions as it may")
+        } else {
+            None
+        }
+    }
+
+    /// The time that the proxy goes by.
+    pub(crate) fn now(&self) -> SystemTime {
+        self.0.settings.clock.now()
+    }
+
+    /// The credentials that sessions are signed in with, as far as they are shared with other processes.
+    pub(crate) fn cached(&self) -> Vec<Listed> {
+        self.0.shiftkey.cached()
+    }
+
+    /// Reads trust anchors anew from the next session on. (Targets are resolved for each session by the listener's resolver.)
+    pub fn reload(&self) {
+        self.0.tls.forget();
+    }
+
+    /// Serves until `stop` is ready, and then lets the sessions finish. Every task of it has ended when this returns; when
+    /// it is dropped, they are cut.
+    pub async fn run(&self, listeners: Vec<Listener>, stop: impl Future<Output = ()>) -> Ended {
+        // The accepting tasks own the listeners, so that aborting them closes the sockets.
+        let (sender, mut arrivals) = mpsc::channel(64);
+        let mut accepting = JoinSet::new();
+        for listener in listeners {
+            accepting.spawn(accept(listener, sender.clone()));
+        }
+        drop(sender);
+        let mut sessions = JoinSet::new();
+        let started = Instant::now();
+        let mut idle_since = started;
+        tokio::pin!(stop);
+        let reason = loop {
+            let idle = self.0.settings.idle_exit.filter(|_| sessions.is_empty()).map(|after| idle_since + after);
+            let lifetime = self.0.settings.max_lifetime.map(|after| started + after);
+            tokio::select! {
+                () = &mut stop => break Reason::Asked,
+                () = at(idle) => break Reason::Idle,
+                () = at(lifetime) => break Reason::Lifetime,
+                Some(_) = sessions.join_next() => idle_since = Instant::now(),
+                Some(arrival) = arrivals.recv() => {
+                    self.0.stats.accepted();
+                    if sessions.len() < self.0.settings.sessions.saturating_add(BEYOND) {
+                        let Arrival { stream, audience, routes } = arrival;
+                        sessions.spawn(session::serve(stream, audience, routes, Arc::clone(&self.0)));
+                    }
+                }
+            }
+        };
+        self.0.draining.store(true, Ordering::Relaxed);
+        accepting.shutdown().await;
+        // Who was let in before is served.
+        while let Ok(Arrival { stream, audience, routes }) = arrivals.try_recv() {
+            sessions.spawn(session::serve(stream, audience, routes, Arc::clone(&self.0)));
+        }
+        let deadline = Instant::now() + self.0.settings.drain;
+        let finished = timeout_at(deadline, async { while sessions.join_next().await.is_some() {} }).await;
+        let cut = if finished.is_ok() { Vec::new() } else { self.0.stats.open_sessions() };
+        sessions.shutdown().await;
+        Ended { reason, cut }
+    }
+}
+
+/// A connection that was accepted, and by whose rules.
+struct Arrival {
+    stream: crate::stream::Stream,
+    audience: crate::listen::Audience,
+    routes: crate::route::Routes,
+}
+
+async fn accept(listener: Listener, arrivals: mpsc::Sender<Arrival>) {
+    loop {
+        match listener.accept().await {
+            Ok(stream) => {
+                let arrival = Arrival { stream, audience: listener.audience.clone(), routes: listener.routes.clone() };
+                if arrivals.send(arrival).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                // Out of descriptors, most likely: let some sessions end.
+                tracing::warn!(%error, listener = %listener.address(), "a connection could not be accepted");
+                sleep(BREATH).await;
+            }
+        }
+    }
+}
+
+async fn at(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Asked => "told to stop",
+            Self::Idle => "nobody came",
+            Self::Lifetime => "the time is over",
+        })
+    }
+}
