@@ -168,8 +168,8 @@ pub(crate) enum Command {
     /// Sign clients in: any PostgreSQL client, without a password
     ///
     /// Prints where to connect and runs until Ctrl-C or SIGTERM, which let sessions finish. Only processes of your own user get in.
-    /// LISTEN is a port, an address and port, or a directory for a unix socket; without it a target gets a unix socket and a
-    /// free port on loopback. Without a target, or for the target '*', clients choose one: they give its name as the
+    /// LISTEN is a port, an address and port, a directory for a unix socket, or `systemd` for a socket that a .socket unit passes;
+    /// without it a target gets a unix socket and a free port on loopback. Without a target, or for the target '*', clients choose one: they give its name as the
     /// database (environment/name or environment/name/database). SIGHUP reads the configuration anew.
     #[command(after_help = PROXY_EXAMPLES)]
     Proxy(Box<ProxyArgs>),

@@ -8,6 +8,7 @@ mod memfd;
 mod output;
 mod prompt;
 mod settings;
+mod systemd;
 mod telemetry;
 
 use std::process::ExitCode;

@@ -26,6 +26,11 @@ impl Admission {
         Self { uids: vec![rustix::process::geteuid().as_raw()] }
     }
 
+    /// These users alone.
+    pub fn of(uids: impl IntoIterator<Item = u32>) -> Self {
+        Self { uids: uids.into_iter().collect() }
+    }
+
     /// Admits `uid` too.
     #[must_use]
     pub fn allow(mut self, uid: u32) -> Self {

@@ -23,7 +23,10 @@ mod session;
 mod sock_diag;
 pub mod stats;
 mod stream;
+mod warm;
 
+#[doc(hidden)]
+pub use self::opening::first_packets;
 pub use self::{
     admin::Admin,
     admit::Admission,

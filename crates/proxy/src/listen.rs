@@ -2,7 +2,7 @@
 
 use std::{
     fmt, fs, io,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, SocketAddr},
     os::unix::{
         fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
         net as unix,
@@ -59,6 +59,15 @@ pub struct Listener {
 enum Socket {
     Tcp(TcpListener),
     Unix(UnixListener),
+}
+
+/// A socket that was bound for the proxy by another program, as systemd does. Its file is that program's.
+#[derive(Debug)]
+pub enum Adopted {
+    /// A listener of TCP.
+    Tcp(std::net::TcpListener),
+    /// A unix socket.
+    Unix(unix::UnixListener),
 }
 
 /// A socket's file that is ours to remove, unless somebody has replaced it.
@@ -135,6 +144,31 @@ impl Listener {
         Ok(Self { socket, listen, audience, routes, _file: file })
     }
 
+    /// Takes a bound socket over; `audience` is told where it listens. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// As [`Self::bind`].
+    pub fn adopt(socket: Adopted, audience: impl FnOnce(&Listen) -> Audience, routes: Routes) -> Result<Self> {
+        let unusable = |error: io::Error| Error::config(format!("a socket that was passed cannot be used: {error}")).with_source(error);
+        let listen = match &socket {
+            Adopted::Tcp(socket) => Listen::Tcp(socket.local_addr().map_err(unusable)?),
+            Adopted::Unix(socket) => {
+                let address = socket.local_addr().map_err(unusable)?;
+                let path = address.as_pathname().ok_or_else(|| unusable(io::ErrorKind::AddrNotAvailable.into()))?;
+                path.to_string_lossy().parse()?
+            }
+        };
+        let audience = audience(&listen);
+        let adopted = match socket {
+            Adopted::Tcp(socket) => {
+                reachable_as_meant(socket.local_addr().map_err(unusable)?, &audience).map_err(|error| in_the_way(&listen, error))?;
+                socket.set_nonblocking(true).and_then(|()| TcpListener::from_std(socket)).map(Socket::Tcp)
+            }
+            Adopted::Unix(socket) => socket.set_nonblocking(true).and_then(|()| UnixListener::from_std(socket)).map(Socket::Unix),
+        };
+        Ok(Self { socket: adopted.map_err(unusable)?, listen, audience, routes, _file: None })
+    }
+
     /// Where it listens, a free port filled in.
     pub fn address(&self) -> &Listen {
         &self.listen
@@ -155,16 +189,16 @@ impl Listener {
 }
 
 fn bind_tcp(address: SocketAddr, audience: &Audience) -> io::Result<TcpListener> {
-    let local = match address.ip() {
-        IpAddr::V4(ip) => ip.is_loopback(),
-        IpAddr::V6(ip) => ip.is_loopback(),
-    };
-    if !local && *audience != Audience::Anyone {
-        return Err(io::ErrorKind::PermissionDenied.into());
-    }
+    reachable_as_meant(address, audience)?;
     let socket = std::net::TcpListener::bind(address)?;
     socket.set_nonblocking(true)?;
     TcpListener::from_std(socket)
+}
+
+/// On an address that other machines reach, users cannot be told apart.
+fn reachable_as_meant(address: SocketAddr, audience: &Audience) -> io::Result<()> {
+    let meant = address.ip().is_loopback() || *audience == Audience::Anyone;
+    if meant { Ok(()) } else { Err(io::ErrorKind::PermissionDenied.into()) }
 }
 
 /// Makes the directory (0700, or 0711 for other users) and the socket (0600, or 0666). Whoever connects is asked for by

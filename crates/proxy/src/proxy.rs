@@ -22,6 +22,7 @@ use crate::{
     listen::Listener,
     session,
     stats::{Session, Stats},
+    warm::{self, Recent},
 };
 
 /// What may be chosen. Times are bounds.
@@ -35,6 +36,8 @@ pub struct Settings {
     pub sign_in: Duration,
     /// For sessions to finish once the proxy is told to stop.
     pub drain: Duration,
+    /// How often credentials in use are looked at, to renew them ahead of their clients.
+    pub renew_every: Duration,
     /// Ends the proxy when it has had no connection for this long.
     pub idle_exit: Option<Duration>,
     /// Ends the proxy after this long, as if it had been told to.
@@ -53,6 +56,7 @@ impl Default for Settings {
             // A resumed serverless workgroup takes a minute.
             sign_in: Duration::from_secs(120),
             drain: Duration::from_secs(30),
+            renew_every: Duration::from_secs(60),
             idle_exit: None,
             max_lifetime: None,
             env: Env::default(),
@@ -73,7 +77,10 @@ pub(crate) struct Shared {
     pub(crate) tls: Configs,
     pub(crate) keys: Arc<Keys>,
     pub(crate) places: Arc<Semaphore>,
+    /// For those who are about to be told that they may not: few, so that they are in nobody's way.
+    pub(crate) strangers: Semaphore,
     pub(crate) stats: Arc<Stats>,
+    pub(crate) recent: Recent,
     /// Told to stop.
     draining: AtomicBool,
 }
@@ -101,6 +108,9 @@ pub struct Ended {
 /// Connections beyond the sessions' limit: those that are about to be turned away, cancel requests, half-open clients.
 const BEYOND: usize = 256;
 
+/// Connections of other users at a time.
+const STRANGERS: usize = 32;
+
 /// What out of file descriptors costs.
 const BREATH: Duration = Duration::from_millis(50);
 
@@ -114,7 +124,9 @@ impl Proxy {
             tls: Configs::default(),
             keys: Arc::default(),
             places,
+            strangers: Semaphore::new(STRANGERS),
             stats: Arc::default(),
+            recent: Recent::default(),
             draining: AtomicBool::new(false),
         }))
     }
@@ -155,11 +167,12 @@ impl Proxy {
     pub async fn run(&self, listeners: Vec<Listener>, stop: impl Future<Output = ()>) -> Ended {
         // The accepting tasks own the listeners, so that aborting them closes the sockets.
         let (sender, mut arrivals) = mpsc::channel(64);
-        let mut accepting = JoinSet::new();
+        let mut accepting = JoinSet::new(); // and what else ends when nobody new is let in
         for listener in listeners {
             accepting.spawn(accept(listener, sender.clone()));
         }
         drop(sender);
+        accepting.spawn(keep_warm(Arc::clone(&self.0)));
         let mut sessions = JoinSet::new();
         let started = Instant::now();
         let mut idle_since = started;
@@ -200,6 +213,11 @@ struct Arrival {
     stream: crate::stream::Stream,
     audience: crate::listen::Audience,
     routes: crate::route::Routes,
+}
+
+async fn keep_warm(shared: Arc<Shared>) {
+    let Settings { clock, renew_every, .. } = &shared.settings;
+    warm::keep(&shared.recent, &shared.shiftkey, &**clock, *renew_every).await;
 }
 
 async fn accept(listener: Listener, arrivals: mpsc::Sender<Arrival>) {

@@ -38,6 +38,14 @@ pub(crate) async fn serve(mut client: Stream, audience: Audience, routes: Routes
         Audience::Anyone => Ok(None),
         Audience::Users(admission) => admission.judge(client.peer_uid()).map(Some),
     };
+    // Those beyond go without a word: they could fill the proxy with words that they wait for.
+    let _stranger = match &admitted {
+        Ok(_) => None,
+        Err(refusal) => match shared.strangers.try_acquire() {
+            Ok(place) => Some(place),
+            Err(_) => return refused(refusal, &shared),
+        },
+    };
     let opening = timeout(shared.settings.first_packet, opening::open(&mut client)).await;
     let served = match (opening, admitted) {
         (Ok(Ok(Opening::Nothing)), _) => Ok(()),
@@ -113,6 +121,7 @@ async fn sign_in(asked: &Asked, uid: Option<u32>, routes: &Routes, shared: &Arc<
     let target = routes.target(asked).map_err(ours)?;
     let options = Options { parameters: asked.parameters.clone(), env: shared.settings.env.clone(), tls: shared.tls.clone() };
     let (upstream, login) = shared.shiftkey.connect(&target, &options).await.map_err(ours)?;
+    shared.recent.used(&target, shared.settings.clock.now());
     let key = upstream.backend_key.clone().map(|theirs| shared.keys.register(login.route(), theirs)).transpose();
     let key = key.map_err(|error| {
         let error = shiftkey::Error::new(shiftkey::ErrorKind::Unexpected, "the system has no randomness").with_source(error);

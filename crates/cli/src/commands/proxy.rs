@@ -1,7 +1,6 @@
 //! `proxy`: listeners until a signal, told in a way that can be pasted.
 
 use std::{
-    collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     process::ExitCode,
@@ -15,10 +14,19 @@ use shiftkey_proxy::{
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::{args::ProxyArgs, exit::Failure, output::Printer, settings::Settings};
+use crate::{
+    args::ProxyArgs,
+    exit::Failure,
+    output::Printer,
+    settings::Settings,
+    systemd::{self, Passed},
+};
 
 /// The target that stands for all.
 const ANY: &str = "*";
+
+/// The place that stands for the next socket that systemd passes.
+const SYSTEMD: &str = "systemd";
 
 /// What a socket's path may have at the most (`sockaddr_un`, unix(7)), its end included.
 const PATH_LIMIT: usize = 107;
@@ -32,6 +40,7 @@ pub(crate) async fn proxy(args: &ProxyArgs, settings: &Settings, printer: &Print
     let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let admin = args.admin.map(|port| Admin::bind(address(port), admitted(args))).transpose()?;
     announce(&listeners, admin.as_ref(), &configured, printer)?;
+    systemd::notify(&settings.env, "READY=1");
     let told = tokio::sync::Notify::new();
     let listeners = listeners.into_iter().map(|(_, listener)| listener).collect();
     let running = async {
@@ -54,6 +63,7 @@ pub(crate) async fn proxy(args: &ProxyArgs, settings: &Settings, printer: &Print
                     break Ended { reason: Reason::Asked, cut: open };
                 }
                 stopping = true;
+                systemd::notify(&settings.env, "STOPPING=1");
                 told.notify_one();
                 if !open.is_empty() {
                     let patience = humantime::format_duration(args.drain);
@@ -85,8 +95,9 @@ fn bind_all(args: &ProxyArgs, settings: &Settings, configured: &Arc<Configured>,
     let wanted = if args.targets.is_empty() { &any[..] } else { &args.targets };
     let mut bound = Vec::new();
     let mut failures = Vec::new();
+    let mut passed = Passed::capture();
     for text in wanted {
-        match bind(text, args, settings, configured) {
+        match bind(text, args, settings, configured, &mut passed) {
             Ok(mut listeners) => bound.append(&mut listeners),
             Err(error) => failures.push(error),
         }
@@ -100,12 +111,29 @@ fn bind_all(args: &ProxyArgs, settings: &Settings, configured: &Arc<Configured>,
     Ok(bound)
 }
 
-fn bind(text: &str, args: &ProxyArgs, settings: &Settings, configured: &Arc<Configured>) -> Result<Vec<(String, Listener)>> {
+fn bind(
+    text: &str,
+    args: &ProxyArgs,
+    settings: &Settings,
+    configured: &Arc<Configured>,
+    passed: &mut Passed,
+) -> Result<Vec<(String, Listener)>> {
     let (name, place) = text.rsplit_once('=').map_or((text, None), |(name, place)| (name, Some(place)));
     let serves = if name == ANY { Serves::ByDatabase } else { Serves::One(name.to_owned()) };
+    let users = match args.map_user.as_slice() {
+        [] => Users::Ignored,
+        pairs => Users::Mapped(pairs.iter().cloned().collect()),
+    };
+    let routes = Routes { serves, users, resolver: Arc::clone(configured) as Arc<dyn Resolve> };
+    // Taken before anything can fail, so that the next target gets its own.
+    let socket = if place == Some(SYSTEMD) { Some(passed.take()?) } else { None };
     if name != ANY {
         // A target that cannot be is better told now than to its first client.
         configured.resolve(name, None, None)?;
+    }
+    if let Some(socket) = socket {
+        let listener = Listener::adopt(socket, |listen| audience(args, listen), routes).map_err(|error| error.with_target(name))?;
+        return Ok(vec![(name.to_owned(), listener)]);
     }
     let listens = match place {
         Some(place) => vec![absolute(place.parse()?, settings)],
@@ -117,12 +145,8 @@ fn bind(text: &str, args: &ProxyArgs, settings: &Settings, configured: &Arc<Conf
             }
         }
     };
-    let users =
-        if args.map_user.is_empty() { Users::Ignored } else { Users::Mapped(args.map_user.iter().cloned().collect::<BTreeMap<_, _>>()) };
-    let listen = |listen: &Listen| {
-        let routes = Routes { serves: serves.clone(), users: users.clone(), resolver: Arc::clone(configured) as Arc<dyn Resolve> };
-        Listener::bind(listen, audience(args, listen), routes).map(|listener| (name.to_owned(), listener))
-    };
+    let listen =
+        |listen: &Listen| Listener::bind(listen, audience(args, listen), routes.clone()).map(|listener| (name.to_owned(), listener));
     listens.iter().map(listen).collect::<Result<_>>().map_err(|error| error.with_target(name))
 }
 

@@ -2,13 +2,16 @@
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
-    net::TcpStream,
-    os::unix::net::UnixStream,
+    net::{TcpListener, TcpStream},
+    os::{
+        fd::AsRawFd,
+        unix::net::{UnixDatagram, UnixStream},
+    },
     path::PathBuf,
-    process::{Child, ChildStderr, ChildStdout, ExitStatus, Stdio},
+    process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio},
 };
 
-use crate::harness::{Test, sandbox};
+use crate::harness::{Test, installed, sandbox};
 
 /// A proxy that runs, and what it has printed so far.
 struct Running {
@@ -214,6 +217,38 @@ fn a_status_page_is_served_when_it_is_asked_for() {
     running.signal(rustix::process::Signal::TERM);
     assert!(running.end().0.success());
     assert!(Running::start(Test::new(), &["prod/analytics=0"]).admin.is_none());
+}
+
+#[test]
+fn systemd_passes_sockets_and_is_told() {
+    if !installed("bash") {
+        return;
+    }
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::empty()).unwrap();
+    let mut test = Test::new();
+    let path = test.path().join("notify");
+    let told = UnixDatagram::bind(&path).unwrap();
+    let script =
+        format!("exec 3<&{}; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" proxy prod/analytics=systemd prod/adhoc=systemd", socket.as_raw_fd());
+    let plain = test.command();
+    let mut command = Command::new("bash");
+    command.args(["-c", &script]).arg(plain.get_program()).env_clear();
+    command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?)))).env("NOTIFY_SOCKET", &path);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(socket);
+    let mut word = [0; 64];
+    let length = told.recv(&mut word).unwrap();
+    assert_eq!(&word[..length], b"READY=1");
+    assert!(signed_in(&sign_in(&mut TcpStream::connect(address).unwrap(), "dev")));
+    let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let length = told.recv(&mut word).unwrap();
+    assert_eq!(&word[..length], b"STOPPING=1");
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(child.wait().unwrap().success() && said.contains("systemd has passed no further socket"), "{said}");
 }
 
 #[test]

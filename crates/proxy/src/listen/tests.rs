@@ -105,3 +105,19 @@ async fn other_machines_are_let_in_only_on_purpose() {
     assert!(bind(&long, own()).unwrap_err().message().contains("too long"));
     let _ = fs::remove_dir(std::env::temp_dir().join("x".repeat(100)));
 }
+
+#[tokio::test]
+async fn a_socket_of_another_program_is_judged_as_ours_and_left_where_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join(".s.PGSQL.7");
+    let routes = || Routes { serves: Serves::ByDatabase, users: Users::Ignored, resolver: Arc::new(Nothing) };
+    let adopted = Adopted::Unix(unix::UnixListener::bind(&file).unwrap());
+    let listener = Listener::adopt(adopted, |_| own(), routes()).unwrap();
+    assert_eq!(*listener.address(), Listen::Unix { directory: dir.path().to_owned(), port: 7 });
+    drop(listener);
+    assert!(file.exists());
+    let open = || Adopted::Tcp(std::net::TcpListener::bind("0.0.0.0:0").unwrap());
+    let error = Listener::adopt(open(), |_| own(), routes()).unwrap_err();
+    assert!(error.message().contains("other machines"), "{error}");
+    assert!(Listener::adopt(open(), |_| Audience::Anyone, routes()).is_ok());
+}

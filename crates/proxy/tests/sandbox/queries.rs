@@ -58,6 +58,34 @@ async fn a_session_outlives_its_credential_and_the_next_one_gets_a_new_one() {
 }
 
 #[tokio::test]
+async fn a_credential_in_use_is_renewed_before_anybody_needs_it() {
+    let settings = Settings { renew_every: std::time::Duration::from_millis(1), ..Settings::default() };
+    let world = World::with(Choice { engine: Engine::Embedded, settings, ..Choice::default() }).await;
+    one(&connect(&world.tcp()).await.unwrap(), "select 1").await;
+    assert_eq!(world.issued(), 1);
+    world.sandbox.clock().advance(std::time::Duration::from_secs(57 * 60));
+    while world.issued() < 2 {
+        tokio::task::yield_now().await;
+    }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_session_that_the_warehouse_cuts_ends_and_the_next_finds_the_new_place() {
+    let world = World::new().await;
+    let client = connect(&world.tcp()).await.unwrap();
+    world.sandbox.move_endpoint(&world.warehouse()).await.unwrap();
+    // What AWS said a moment ago is not asked for again.
+    world.sandbox.clock().advance(std::time::Duration::from_secs(60));
+    assert!(client.simple_query("select 1").await.is_err());
+    let client = connect(&world.tcp()).await.unwrap();
+    assert_eq!(one(&client, "select current_user").await, "alice");
+    assert_eq!(world.proxy.stats().open_sessions().len(), 1);
+    drop(client);
+    world.end().await;
+}
+
+#[tokio::test]
 async fn open_sessions_are_told() {
     let world = World::new().await;
     let client = connect(world.tcp().application_name("report")).await.unwrap();
@@ -80,12 +108,15 @@ async fn a_query_is_cancelled_and_the_session_goes_on() {
     let client = connect(&world.unix()).await.unwrap();
     let token = client.cancel_token();
     let mut query = Box::pin(client.simple_query("select pg_sleep(3600)"));
+    let mut sent = 0;
     let cancelled = loop {
         // A request that comes before the query is for nothing, so they are sent until one meets it.
         tokio::select! {
             outcome = &mut query => break outcome.unwrap_err(),
-            sent = token.cancel_query(NoTls) => sent.unwrap(),
+            request = token.cancel_query(NoTls) => request.unwrap(),
         }
+        sent += 1;
+        assert!(sent < 1000, "no request reached the query");
     };
     drop(query);
     assert_eq!(cancelled.code().unwrap().code(), "57014");

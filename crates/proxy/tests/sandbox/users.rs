@@ -64,3 +64,32 @@ async fn a_client_with_an_ipv6_socket_is_known_on_ipv4() {
     drop(client);
     world.end().await;
 }
+
+#[tokio::test]
+async fn many_strangers_are_in_nobodys_way() {
+    // On the second listener this test itself is a stranger.
+    let world = World::new().await;
+    let mut target = world.target.clone();
+    target.label = "closed".into();
+    let closed = Listener::bind(&"0".parse().unwrap(), Audience::Users(Admission::of([NOBODY])), Routes::to(&target)).unwrap();
+    let Listen::Tcp(address) = *closed.address() else { panic!("TCP was asked for") };
+    let (proxy, stop) = (world.proxy.clone(), Arc::new(Notify::new()));
+    let running = tokio::spawn({
+        let stop = Arc::clone(&stop);
+        async move { proxy.run(vec![closed], stop.notified()).await }
+    });
+    let mut silent = Vec::new();
+    for _ in 0..400 {
+        silent.push(tokio::net::TcpStream::connect(address).await.unwrap());
+    }
+    // All but a few are gone by the time that they are counted.
+    while world.proxy.stats().counts().refused < 400 - 32 {
+        tokio::task::yield_now().await;
+    }
+    let client = connect(&world.tcp()).await.unwrap();
+    assert_eq!(one(&client, "select 1").await, "1");
+    drop((client, silent));
+    stop.notify_one();
+    running.await.unwrap();
+    world.end().await;
+}
