@@ -25,8 +25,8 @@ struct Terminal {
 }
 
 impl Terminal {
-    /// Starts what the test would run. `setsid` of util-linux or busybox makes the terminal the controlling one, so that
-    /// Ctrl-C becomes a signal.
+    /// Starts what the test would run. `setsid` of util-linux makes the terminal the controlling one, so that Ctrl-C
+    /// becomes a signal; `env` of coreutils lets it work, which a shell's `&` would have taken from the whole test.
     fn start(mut test: Test) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&master).unwrap();
@@ -36,7 +36,7 @@ impl Terminal {
         let open = || OpenOptions::new().read(true).write(true).custom_flags(flags).open(&name).unwrap();
         let plain = test.command();
         let mut command = Command::new("setsid");
-        command.arg("-c").arg(plain.get_program()).args(plain.get_args()).env_clear();
+        command.args(["-c", "env", "--default-signal=INT"]).arg(plain.get_program()).args(plain.get_args()).env_clear();
         command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?)))).current_dir(plain.get_current_dir().unwrap());
         command.stdin(open()).stdout(open()).stderr(open());
         let before = tcgetattr(&master).unwrap();
