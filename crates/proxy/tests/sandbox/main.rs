@@ -4,6 +4,7 @@
 mod admin; // what who watches is told
 mod failures; // what a client is told
 mod lifecycle; // stopping, limits, who is left
+mod oddities; // warehouses that say what the sandbox does not, or leave in the middle
 mod opening; // first packets, byte for byte
 mod queries; // signing in, queries, COPY, cancel
 mod users; // who gets in
@@ -32,6 +33,7 @@ struct Choice {
     settings: Settings,
     admission: Option<Admission>,
     faults: &'static [&'static str],
+    ca_pem: Option<String>,
 }
 
 /// The sandbox's time, so that hours pass at once for everybody.
@@ -77,8 +79,13 @@ impl World {
         let sandbox = builder.start().await.unwrap();
         let caller = choice.caller.unwrap_or("alice");
         let env = Env { vars: sandbox.environment_for(caller).unwrap().into_iter().collect(), ..Env::default() };
-        let target = Config::load(&env, None).unwrap().resolve("prod/analytics", &choice.overrides).unwrap();
+        let mut target = Config::load(&env, None).unwrap().resolve("prod/analytics", &choice.overrides).unwrap();
         let place = tempfile::tempdir().unwrap();
+        if let Some(pem) = choice.ca_pem {
+            let file = place.path().join("ca.pem");
+            std::fs::write(&file, pem).unwrap();
+            target.ca_file = Some(file);
+        }
         let directory = place.path().join("socket");
         let admission = choice.admission.unwrap_or_else(Admission::same_user);
         let bind = |listen: &Listen| Listener::bind(listen, Audience::Users(admission.clone()), Routes::to(&target)).unwrap();
