@@ -10,7 +10,7 @@ check:
 test:
     cargo test
 
-# The long storm: 50 processes for four hours of the sandbox's time, about ten minutes of yours; STORM_SEED repeats one
+# The long storm: 50 processes for four hours of the sandbox's time, about five minutes of yours; STORM_SEED repeats one
 storm:
     STORM=long cargo test -p shiftkey --test storm -- storm::
 

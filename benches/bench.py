@@ -206,7 +206,7 @@ class Goals:
         self.failed |= not met
 
     def soft(self, text, met):
-        self._print("met" if met else "MISSED", text + ("" if met or self.strict else " (a time: not a failure without --strict)"))
+        self._print("met" if met else "MISSED", text + ("" if met or self.strict else " (not a failure without --strict)"))
         self.failed |= self.strict and not met
 
     def _print(self, verdict, text):

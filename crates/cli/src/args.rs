@@ -179,7 +179,7 @@ pub(crate) enum Command {
     /// the AWS calls that were made.
     ///
     /// A fault rule is written ACTION:FAULT or ACTION:FAULT@WHEN. FAULT is throttle, deny, hang, drop, truncate, garbage, a status such as 503,
-    /// delay=DURATION or expire-early=DURATION; WHEN is a call's number (3), a range (1..4) or a probability (0.5). Rules, the
+    /// delay=DURATION, expire-early=DURATION, clock=OFFSET or move; WHEN is a call's number (3), a range (1..4) or a probability (0.5). Rules, the
     /// clock and the warehouses can also be changed while it runs, over HTTP.
     #[command(after_help = SANDBOX_EXAMPLES)]
     Sandbox(SandboxArgs),

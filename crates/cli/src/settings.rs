@@ -3,7 +3,8 @@
 use std::{
     env,
     io::{self, IsTerminal},
-    path::PathBuf,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -43,10 +44,14 @@ impl Settings {
     pub(crate) fn shiftkey(&self) -> Result<Shiftkey> {
         let printer = Printer::new(self.global.json, self.global.quiet);
         let mut builder = Shiftkey::builder().env(self.env.clone()).observer(Arc::new(Narrator(printer)));
-        if self.shares()?
-            && let Some(dir) = self.cache_dir()
-        {
-            builder = builder.cache_dir(dir);
+        if self.shares()? {
+            match self.cache_dir() {
+                Some(dir) => builder = builder.cache_dir(dir),
+                None => printer.caution(
+                    &Error::config("there is no place of your own for the cache; credentials are not shared, and no MFA session is kept")
+                        .with_hint("set SHIFTKEY_CACHE_DIR, or SHIFTKEY_CACHE=off to do without"),
+                ),
+            }
         }
         if let Some(rate) = self.env.var("SHIFTKEY_RATE") {
             builder = builder.pace(pace(rate)?);
@@ -76,14 +81,17 @@ impl Settings {
         Scope { profile: self.global.profile.clone(), region: self.global.region.clone(), endpoint_url: None }
     }
 
-    /// `SHIFTKEY_CACHE_DIR`, else the run directory, else the cache directory.
+    /// `SHIFTKEY_CACHE_DIR`, else the first of the run directory and the cache directory that is the user's own: after `sudo`
+    /// or `su` these variables may be another user's, who would find a directory there that is not hers.
     pub(crate) fn cache_dir(&self) -> Option<PathBuf> {
         let named = |name: &str| self.env.var(name).map(PathBuf::from);
         let under = |dir: PathBuf| dir.join("shiftkey");
-        named("SHIFTKEY_CACHE_DIR")
-            .or_else(|| named("XDG_RUNTIME_DIR").map(under))
-            .or_else(|| named("XDG_CACHE_HOME").map(under))
-            .or_else(|| self.env.home.as_ref().map(|home| home.join(".cache/shiftkey")))
+        let usual = [
+            named("XDG_RUNTIME_DIR").map(under),
+            named("XDG_CACHE_HOME").map(under),
+            self.env.home.as_ref().map(|home| home.join(".cache/shiftkey")),
+        ];
+        named("SHIFTKEY_CACHE_DIR").or_else(|| usual.into_iter().flatten().find(|dir| is_in_own_place(dir)))
     }
 
     pub(crate) fn overrides(&self, options: &CredentialOptions) -> Overrides {
@@ -103,6 +111,12 @@ impl Settings {
             region: self.global.region.clone(),
         }
     }
+}
+
+/// Whether what stands there, or would have to be made there, is this user's.
+fn is_in_own_place(path: &Path) -> bool {
+    let existing = path.ancestors().find_map(|place| std::fs::symlink_metadata(place).ok());
+    existing.is_some_and(|metadata| metadata.uid() == rustix::process::geteuid().as_raw())
 }
 
 /// Tells a person what concerns them, and logs the rest.

@@ -59,6 +59,20 @@ impl SandboxClock {
         };
     }
 
+    /// Moves time by this much, forward or back, from wherever it stands.
+    pub fn shift(&self, by: Offset) {
+        let by = match by {
+            Offset::Ahead(by) => return self.advance(by),
+            Offset::Behind(by) => by,
+        };
+        let mut state = self.lock();
+        state.offset = match state.offset {
+            Offset::Ahead(ahead) if ahead >= by => Offset::Ahead(ahead - by),
+            Offset::Ahead(ahead) => Offset::Behind(by - ahead),
+            Offset::Behind(behind) => Offset::Behind(behind.saturating_add(by)),
+        };
+    }
+
     /// How far the sandbox stands from its base time.
     pub fn offset(&self) -> Offset {
         self.lock().offset
@@ -136,6 +150,15 @@ mod tests {
         }
         for text in ["", "-", "soon", "+5m", "--5m", "5"] {
             assert!(text.parse::<Offset>().unwrap_err().contains("such as"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_shift_adds_to_what_moved_the_clock_before() {
+        let clock = SandboxClock::frozen(SystemTime::UNIX_EPOCH + seconds(1_000));
+        for (by, expected) in [("10s", 1_010), ("-30s", 980), ("-5s", 975), ("1m", 1_035), ("-20s", 1_015)] {
+            clock.shift(by.parse().unwrap());
+            assert_eq!(clock.now(), SystemTime::UNIX_EPOCH + seconds(expected), "{by}");
         }
     }
 }

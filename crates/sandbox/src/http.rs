@@ -75,6 +75,11 @@ async fn respond(aws: &Aws, control: &Control, request: Request<Incoming>) -> Re
     if !reply.delay.is_zero() {
         tokio::time::sleep(reply.delay).await;
     }
+    if let Some(id) = reply.moves
+        && let Err(error) = control.gate.move_endpoint(&id).await
+    {
+        tracing::warn!(%error, name = id.name, "a rule asked for a move that cannot be made");
+    }
     match reply.delivery {
         Delivery::Dropped => Err(Cut),
         Delivery::Half(response) => Ok(half(response)),

@@ -84,9 +84,7 @@ async fn warehouse(report: &mut Report<'_>, shiftkey: &Shiftkey, target: &Target
             Ok((format!("{} until {expires}", login.credential.db_user), login))
         })
         .await;
-    report
-        .check("network", with(login.as_ref(), async |login| dial::reach(&login.route()).await.map(|_| ("TCP answers".to_owned(), ()))))
-        .await;
+    let login = report.check("network", with(login.as_ref(), async |login| reach(shiftkey, target, login).await)).await;
     report
         .check(
             "TLS",
@@ -112,6 +110,19 @@ async fn warehouse(report: &mut Report<'_>, shiftkey: &Shiftkey, target: &Target
             Ok((format!("signed in as {} to {}", cell(0), cell(1)), ()))
         })
         .await;
+}
+
+/// Dials; an endpoint that does not answer may have moved since AWS was asked.
+async fn reach(shiftkey: &Shiftkey, target: &Target, login: &Login) -> Result<(String, Login)> {
+    let error = match dial::reach(&login.route()).await {
+        Ok(_) => return Ok(("TCP answers".to_owned(), login.clone())),
+        Err(error) if target.host.is_some() => return Err(error),
+        Err(error) => error,
+    };
+    let endpoint = shiftkey.renew_endpoint(target, &login.endpoint).await.ok().filter(|endpoint| *endpoint != login.endpoint);
+    let moved = Login { endpoint: endpoint.ok_or(error)?, ..login.clone() };
+    dial::reach(&moved.route()).await?;
+    Ok((format!("TCP answers; moved to {}:{}", moved.endpoint.host, moved.endpoint.port), moved))
 }
 
 async fn with<'a, T>(login: Option<&'a Login>, work: impl AsyncFnOnce(&'a Login) -> Result<T>) -> Result<T> {

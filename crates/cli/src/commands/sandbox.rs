@@ -6,13 +6,18 @@ use shiftkey::{Error, ErrorKind};
 use shiftkey_sandbox::Sandbox;
 use tokio::{
     process::Command,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
 };
 
 use crate::{args::SandboxArgs, child, exit::Failure, output::Printer};
 
 pub(crate) async fn sandbox(args: SandboxArgs, printer: &Printer) -> Result<ExitCode, Failure> {
-    let sandbox = start(&args).await?;
+    // Listening before there is anything to remove: who starts it may end it at once.
+    let mut end = End::listen()?;
+    let sandbox = tokio::select! {
+        started = start(&args) => started?,
+        status = end.wait() => return Ok(status),
+    };
     let variables = sandbox.environment_for(&args.caller).ok_or_else(|| {
         Error::config(format!("the sandbox has no caller '{}'", args.caller)).with_hint("there are alice, etl, intern, security and stage")
     })?;
@@ -22,7 +27,7 @@ pub(crate) async fn sandbox(args: SandboxArgs, printer: &Printer) -> Result<Exit
             command.args(arguments).envs(variables);
             child::run(command).await
         }
-        None => serve(variables, printer).await,
+        None => serve(variables, printer, &mut end).await,
     };
     if !sandbox.calls().list().is_empty() {
         printer.say(sandbox.calls().to_string().trim_end());
@@ -49,10 +54,7 @@ async fn start(args: &SandboxArgs) -> Result<Sandbox, Error> {
 }
 
 /// Prints the variables and waits for Ctrl-C or SIGTERM.
-async fn serve(variables: Vec<(String, String)>, printer: &Printer) -> Result<ExitCode, Failure> {
-    // Listening before anything is printed: who reads the variables may send the signal at once.
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+async fn serve(variables: Vec<(String, String)>, printer: &Printer, end: &mut End) -> Result<ExitCode, Failure> {
     if printer.json {
         let object: serde_json::Map<_, _> = variables.into_iter().map(|(name, value)| (name, value.into())).collect();
         printer.json(&object)?;
@@ -62,11 +64,28 @@ async fn serve(variables: Vec<(String, String)>, printer: &Printer) -> Result<Ex
         }
     }
     printer.say("The sandbox runs until Ctrl-C. In another terminal, paste the lines above, then: shiftkey connect prod/analytics");
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
+    end.wait().await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Ctrl-C and SIGTERM.
+struct End {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl End {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    /// The status of a program that such a signal ends: 128 + its number.
+    async fn wait(&mut self) -> ExitCode {
+        tokio::select! {
+            _ = self.interrupt.recv() => ExitCode::from(130),
+            _ = self.terminate.recv() => ExitCode::from(143),
+        }
+    }
 }
 
 /// In single quotes, for a POSIX shell.

@@ -85,3 +85,21 @@ fn who_needs_time_says_so() {
         .err("shiftkey: prod/analytics: no credential is ever good for so long");
     Test::new().args(CREDS).args(["--min-remaining", "soon"]).run().status(2).err("is not a duration");
 }
+
+#[test]
+fn another_users_run_directory_is_left_alone() {
+    // As after `sudo` or `su`, which keep the variable. Only root can make a directory that is somebody else's.
+    let chown = |dir: &std::path::Path| std::os::unix::fs::chown(dir, Some(65_534), None);
+    let test = Test::bare();
+    let run = test.path().join("run");
+    std::fs::create_dir(&run).unwrap();
+    let given_away = rustix::process::geteuid().is_root() && chown(&run).is_ok();
+    let ran = test.env("XDG_RUNTIME_DIR", run.to_str().unwrap()).args(["cache", "path"]).run().success();
+    let place = if given_away { "/.cache/shiftkey" } else { "/run/shiftkey" };
+    assert!(ran.stdout.trim_end().ends_with(place), "{}", ran.stdout);
+    if given_away {
+        let home = run.to_str().unwrap();
+        let nowhere = ran.again().env("SHIFTKEY_CACHE_DIR", "").env("HOME", home).args(CREDS).run().success();
+        assert_eq!(nowhere.err("there is no place of your own for the cache").json()["cached"], false);
+    }
+}

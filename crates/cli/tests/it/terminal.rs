@@ -25,8 +25,8 @@ struct Terminal {
 }
 
 impl Terminal {
-    /// Starts what the test would run. `setsid` of util-linux or busybox makes the terminal the controlling one, so that
-    /// Ctrl-C becomes a signal.
+    /// Starts what the test would run. `setsid` of util-linux makes the terminal the controlling one, so that Ctrl-C
+    /// becomes a signal; `env` of coreutils lets it work, which a shell's `&` would have taken from the whole test.
     fn start(mut test: Test) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&master).unwrap();
@@ -36,7 +36,7 @@ impl Terminal {
         let open = || OpenOptions::new().read(true).write(true).custom_flags(flags).open(&name).unwrap();
         let plain = test.command();
         let mut command = Command::new("setsid");
-        command.arg("-c").arg(plain.get_program()).args(plain.get_args()).env_clear();
+        command.args(["-c", "env", "--default-signal=INT"]).arg(plain.get_program()).args(plain.get_args()).env_clear();
         command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?)))).current_dir(plain.get_current_dir().unwrap());
         command.stdin(open()).stdout(open()).stderr(open());
         let before = tcgetattr(&master).unwrap();
@@ -47,7 +47,12 @@ impl Terminal {
     /// Reads until the screen shows `needle`.
     #[track_caller]
     fn wait_for(&mut self, needle: &str) {
-        while !self.seen.contains(needle) {
+        self.wait_for_times(needle, 1);
+    }
+
+    #[track_caller]
+    fn wait_for_times(&mut self, needle: &str, times: usize) {
+        while self.seen.matches(needle).count() < times {
             assert!(self.read(), "the program ended without {needle:?}:\n{}", self.seen);
         }
     }
@@ -95,6 +100,7 @@ fn an_mfa_code_is_asked_for_once_and_the_session_is_kept() {
     terminal.wait_for(QUESTION);
     terminal.type_in("12\r");
     terminal.wait_for("A code is six digits.");
+    terminal.wait_for_times(QUESTION, 2);
     // As an app shows it.
     let (left, right) = MFA_CODE.split_at(3);
     terminal.type_in(&format!("{left} {right}\r"));

@@ -24,7 +24,7 @@ use crate::calls::{Call, Calls};
 use crate::clock::SandboxClock;
 use crate::faults::{Effect, Faults, Strike};
 use crate::seed::{self, Role};
-use crate::world::World;
+use crate::world::{WarehouseId, WarehouseKind, World};
 use caller::{Caller, Callers};
 use fault::Fault;
 use rate::Buckets;
@@ -83,6 +83,8 @@ struct Signed<'a> {
 /// What becomes of a request, after `delay`.
 pub(crate) struct Reply {
     pub(crate) delay: Duration,
+    /// A warehouse that moves now.
+    pub(crate) moves: Option<WarehouseId>,
     pub(crate) delivery: Delivery,
 }
 
@@ -106,6 +108,18 @@ struct Asked<'a> {
     form: BTreeMap<String, String>,
     body: &'a [u8],
     guid: String,
+}
+
+impl Asked<'_> {
+    /// The warehouse that the call names, by the names that both services have for it.
+    fn warehouse(&self, auth: &Authorization, caller: &Caller) -> Option<WarehouseId> {
+        let input: serde_json::Value = serde_json::from_slice(self.body).unwrap_or_default();
+        let (kind, name) = match self.form.get("ClusterIdentifier") {
+            Some(name) => (WarehouseKind::Cluster, name.as_str()),
+            None => (WarehouseKind::Workgroup, input["workgroupName"].as_str()?),
+        };
+        Some(WarehouseId { kind, account: caller.account.clone(), region: auth.region.clone(), name: name.to_owned() })
+    }
 }
 
 impl Aws {
@@ -135,9 +149,13 @@ impl Aws {
         let strike = self.faults.strike(&asked.action);
         let authenticated = self.authenticate(headers, query, body);
         let caller_arn = authenticated.as_ref().map(|(_, caller)| caller.arn.clone()).unwrap_or_default();
+        let moves = authenticated.as_ref().ok().filter(|_| strike.moves).and_then(|(auth, caller)| asked.warehouse(auth, caller));
         let (outcome, delivery) = self.deliver(&asked, authenticated, &strike);
         self.calls.record(Call { action: asked.action, caller_arn, outcome });
-        Reply { delay: strike.delay, delivery }
+        if let Some(by) = strike.clock {
+            self.clock.shift(by);
+        }
+        Reply { delay: strike.delay, moves, delivery }
     }
 
     /// The call's outcome as it is counted, and what is sent.
@@ -155,7 +173,7 @@ impl Aws {
                 (Some(Fault::new(*status, code, "This error was asked for by a fault rule of the sandbox.")), *retry_after)
             }
             Some(Effect::Deny) => (Some(by_organization(&authenticated, &asked.action)), None),
-            Some(Effect::Truncate | Effect::Delay(_) | Effect::ExpireEarly(_)) | None => (None, None),
+            Some(Effect::Truncate | Effect::Delay(_) | Effect::ExpireEarly(_) | Effect::Clock(_) | Effect::Move) | None => (None, None),
         };
         let result = match injected {
             Some(fault) => Err(fault),

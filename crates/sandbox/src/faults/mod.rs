@@ -7,12 +7,13 @@ use std::time::Duration;
 
 pub use rule::{Effect, Rule, When};
 
+use crate::clock::Offset;
 use crate::iam::matches_text;
 
 /// The rules that are in force. Clones share them.
 ///
-/// A rule counts every call that matches its action, whether or not another rule strikes first. Delays and early expiries
-/// come on top; of all other effects a call meets one, the oldest rule's.
+/// A rule counts every call that matches its action, whether or not another rule strikes first. Delays, early expiries and
+/// moves of clock and warehouse come on top; of all other effects a call meets one, the oldest rule's.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
     state: Arc<Mutex<State>>,
@@ -49,7 +50,11 @@ pub(crate) struct Strike {
     pub(crate) delay: Duration,
     /// How long the credential really lives.
     pub(crate) life: Option<Duration>,
-    /// Neither [`Effect::Delay`] nor [`Effect::ExpireEarly`].
+    /// By how much the clock moves after the call.
+    pub(crate) clock: Option<Offset>,
+    /// Whether the warehouse that the call names moves after it.
+    pub(crate) moves: bool,
+    /// None of those above.
     pub(crate) effect: Option<Effect>,
 }
 
@@ -92,6 +97,8 @@ impl Faults {
             match &active.shown.rule.effect {
                 Effect::Delay(by) => strike.delay = strike.delay.saturating_add(*by),
                 Effect::ExpireEarly(life) => strike.life = Some(strike.life.map_or(*life, |other| other.min(*life))),
+                Effect::Clock(by) => strike.clock = Some(*by),
+                Effect::Move => strike.moves = true,
                 effect if strike.effect.is_none() => strike.effect = Some(effect.clone()),
                 _ => continue,
             }
@@ -184,7 +191,7 @@ mod tests {
         let seconds = Duration::from_secs;
         let life = Some(seconds(5));
         for effect in [Some(Effect::Hang), Some(Effect::Drop), None] {
-            assert_eq!(faults.strike("GetCredentials"), Strike { delay: seconds(3), life, effect });
+            assert_eq!(faults.strike("GetCredentials"), Strike { delay: seconds(3), life, effect, ..Strike::default() });
         }
         let seen: Vec<_> = faults.list().iter().map(|it| (it.id, it.calls, it.struck)).collect();
         assert_eq!(seen, [(1, 3, 1), (2, 3, 1), (3, 3, 3), (4, 3, 3), (5, 3, 3), (6, 3, 3)]);

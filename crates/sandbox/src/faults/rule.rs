@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::aws::{ACTIONS, ISSUING};
+use crate::clock::Offset;
 use crate::iam::matches_text;
 
 /// Which calls go wrong, how, and when. The text form is `ACTION:FAULT[@WHEN]`, for example
@@ -50,6 +51,11 @@ pub enum Effect {
     Delay(Duration),
     /// A credential issued by this call opens sessions for this long only, whatever AWS says of its expiry.
     ExpireEarly(Duration),
+    /// After the call the sandbox's clock moves by this much.
+    Clock(Offset),
+    /// After the call the warehouse that it names moves to another port, as [`Sandbox::move_endpoint`](crate::Sandbox::move_endpoint)
+    /// does. A call that names none moves nothing.
+    Move,
 }
 
 /// Which calls that match a rule's action are meant, counted from 1 since the rule was added.
@@ -74,7 +80,8 @@ pub enum When {
 }
 
 const SHAPE: &str = "a fault is written ACTION:FAULT[@WHEN], for example GetClusterCredentials:throttle@0.5";
-const FAULTS: &str = "throttle, deny, hang, drop, truncate, garbage, delay=DURATION, expire-early=DURATION or a status such as 503";
+const FAULTS: &str =
+    "throttle, deny, hang, drop, truncate, garbage, delay=DURATION, expire-early=DURATION, clock=OFFSET, move or a status such as 503";
 const WHENS: &str = "a call's number (3), a range (1..4, ..4, 4..), or a probability with a point in it (0.5; 0.5,seed=7)";
 
 impl FromStr for Rule {
@@ -125,6 +132,9 @@ impl FromStr for Effect {
             ("garbage", None) => Self::Garbage,
             ("delay", Some(value)) => Self::Delay(duration(value)?),
             ("expire-early", Some(value)) => Self::ExpireEarly(duration(value)?),
+            ("clock", Some(value)) => Self::Clock(value.parse()?),
+            ("clock", None) => return Err("clock needs an offset: clock=1h, clock=-20m".to_owned()),
+            ("move", None) => Self::Move,
             ("delay" | "expire-early", None) => return Err(format!("{name} needs a duration: {name}=250ms")),
             (status, None) if status.bytes().all(|it| it.is_ascii_digit()) && !status.is_empty() => options.error(status)?,
             _ => return Err(format!("there is no fault '{head}'; there are {FAULTS}")),
@@ -149,6 +159,8 @@ impl fmt::Display for Effect {
             Self::Garbage => f.write_str("garbage"),
             Self::Delay(by) => write!(f, "delay={}", compact(*by)),
             Self::ExpireEarly(life) => write!(f, "expire-early={}", compact(*life)),
+            Self::Clock(by) => write!(f, "clock={}", by.to_string().replace(' ', "")),
+            Self::Move => f.write_str("move"),
         }
     }
 }
@@ -270,6 +282,9 @@ mod tests {
             ("*:garbage@1.0", "*", Effect::Garbage, chance(1.0, 0)),
             ("GetWorkgroup:deny", "GetWorkgroup", Effect::Deny, When::Always),
             ("*:delay=1m30s", "*", Effect::Delay(Duration::from_secs(90)), When::Always),
+            ("*:clock=1h30m@3", "*", Effect::Clock(Offset::Ahead(Duration::from_secs(5_400))), calls(3, 3)),
+            ("*:clock=-20m", "*", Effect::Clock(Offset::Behind(Duration::from_secs(1_200))), When::Always),
+            ("GetClusterCredentials:move@1", "GetClusterCredentials", Effect::Move, calls(1, 1)),
             ("Get*Credentials*:expire-early=1m", "Get*Credentials*", Effect::ExpireEarly(Duration::from_secs(60)), When::Always),
         ] {
             let rule: Rule = text.parse().unwrap_or_else(|why| panic!("{why}"));
@@ -298,6 +313,9 @@ mod tests {
             ("*:99999", "from 400 to 599"),
             ("*:delay", "delay needs a duration"),
             ("*:delay=soon", "'soon' is no duration"),
+            ("*:clock", "clock needs an offset"),
+            ("*:clock=soon", "'soon' is no offset"),
+            ("*:move=1", "no fault 'move=1'"),
             ("DescribeClusters:expire-early=1m", "only these issue what can expire: GetClusterCredentials,"),
             ("*:hang@", "'' does not say when: a call's number"),
             ("*:hang@0", "'0' does not say when"),

@@ -4,6 +4,8 @@ use aws_sdk_redshift::operation::describe_clusters::{DescribeClustersError, Desc
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use shiftkey_sandbox::clock::Offset;
+
 use super::*;
 
 type Listing = Result<DescribeClustersOutput, SdkError<DescribeClustersError>>;
@@ -166,5 +168,24 @@ async fn a_credential_may_die_before_the_expiry_that_aws_told() {
     assert_eq!(life(cluster.clone(), 0).unwrap(), Duration::from_secs(60) - Duration::from_nanos(1));
     assert_eq!(life(cluster, 1).unwrap(), Duration::from_secs(900), "the rule meant the first call");
     assert!(life(id(WarehouseKind::Workgroup, "adhoc"), 0).is_err(), "no life at all is over at once");
+    sandbox.stop().await;
+}
+
+#[tokio::test]
+async fn clocks_and_warehouses_move_by_script() {
+    let sandbox = with(&["DescribeClusters:clock=1h@1", "DescribeClusters:clock=-20m@2", "GetClusterCredentials:move@1"]).await;
+    let client = aws_sdk_redshift::Client::new(&user(&sandbox, "alice").await);
+    let start = sandbox.clock().now();
+    let port = |listing: &DescribeClustersOutput| {
+        listing.clusters().iter().find(|it| it.cluster_identifier() == Some("analytics")).unwrap().endpoint().unwrap().port()
+    };
+    let before = port(&clusters(&sandbox).await.unwrap());
+    assert_eq!(sandbox.clock().now(), start + Duration::from_secs(3_600));
+    sandbox.clock().set_offset(Offset::default());
+    let issue = client.get_cluster_credentials().cluster_identifier("analytics").db_user("alice");
+    issue.send().await.unwrap();
+    let after = port(&clusters(&sandbox).await.unwrap());
+    assert_ne!(before, after, "the answer to the first call came before the move, this one after");
+    assert_eq!(sandbox.clock().now(), start - Duration::from_secs(1_200));
     sandbox.stop().await;
 }

@@ -253,18 +253,16 @@ impl FileCache {
 
     /// Removes what ended long ago, so that a directory does not grow with each short-lived identity.
     fn prune(&self, current: &str) {
-        let now = self.clock.moment();
         self.store.attempt(|dir| {
             dir.sweep(&name(current, CREDENTIAL));
             Ok(())
         });
         for digest in self.digests().into_iter().filter(|digest| digest != current) {
-            let entry: Option<Entry> = self.store.read(&name(&digest, CREDENTIAL));
-            let dead = entry.is_none_or(|entry| {
-                let credential = entry.credential();
-                now.since(credential.issued).is_none_or(|age| age > credential.lifetime + KEPT)
-            });
-            if dead {
+            let Some(entry) = self.store.read::<Entry>(&name(&digest, CREDENTIAL)) else { continue };
+            let credential = entry.credential();
+            // The time after reading: another process may have written it just now. What has no age is left to the sweep.
+            let age = self.clock.moment().since(credential.issued);
+            if age.is_some_and(|age| age > credential.lifetime + KEPT) {
                 self.drop_key(&digest);
             }
         }

@@ -12,7 +12,11 @@ use std::{
 
 use tokio::task::AbortHandle;
 
-use super::{CacheKey, Wish, file::judge, schedule::Verdict};
+use super::{
+    CacheKey, Wish,
+    file::judge,
+    schedule::{FLOOR, Verdict},
+};
 use crate::{
     clock::{Clock, Moment},
     credential::{Credential, Origin},
@@ -89,7 +93,10 @@ impl MemoryCache {
             return Ok((credential, Origin::Memory));
         }
         self.issued.fetch_add(1, Ordering::Relaxed);
-        let outcome = issue().await;
+        let mut outcome = issue().await;
+        if outcome.as_ref().is_ok_and(|(credential, _)| self.is_overtaken(credential, &entry.digest)) {
+            outcome = issue().await;
+        }
         lock(&entry.state).settle(outcome, self.clock.moment(), &entry.digest)
     }
 
@@ -105,6 +112,12 @@ impl MemoryCache {
     /// What was done so far.
     pub fn stats(&self) -> Stats {
         Stats { hits: self.hits.load(Ordering::Relaxed), issued: self.issued.load(Ordering::Relaxed) }
+    }
+
+    /// Whether a credential was good when it was obtained and is not any more: the machine slept meanwhile, or its clock was
+    /// set, or that was the credential's last moment.
+    fn is_overtaken(&self, credential: &Credential, digest: &str) -> bool {
+        credential.lifetime > FLOOR && judge(credential, self.clock.moment(), digest, Duration::ZERO) == Verdict::Expired
     }
 
     /// What the attempts after the `arrived`-th left for a caller that waited. A credential outranks a failure: the
@@ -198,8 +211,6 @@ impl State {
     fn settle(&mut self, outcome: Result<(Arc<Credential>, Origin)>, now: Moment, digest: &str) -> Result<(Arc<Credential>, Origin)> {
         self.attempts += 1;
         let outcome = outcome.and_then(|(credential, origin)| match judge(&credential, now, digest, Duration::ZERO) {
-            // The layer below has just judged it good; that was the last moment of it.
-            Verdict::Expired if origin == Origin::File && !credential.left(now).is_zero() => Ok((credential, origin)),
             Verdict::Expired => Err(Error::new(ErrorKind::Unexpected, "AWS issued a credential that has already expired")
                 .with_hint("is this machine's clock right?")),
             Verdict::Fresh | Verdict::RefreshAhead => Ok((credential, origin)),

@@ -31,6 +31,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub enum Purpose {
     /// Somebody waits.
     First,
+    /// Others than the caller wait for it as well, so that it goes first.
+    Lookup,
     /// A valid credential is at hand.
     Renewal,
 }
@@ -49,8 +51,12 @@ where
 {
     let started = Instant::now();
     let (mut attempt, mut broken, mut corrected) = (0, 0, false);
+    let mut last: Option<Error> = None;
     loop {
-        pass(identity, action, purpose, BACKOFF.deadline.saturating_sub(started.elapsed())).await?;
+        if let Err(busy) = pass(identity, action, purpose, BACKOFF.deadline.saturating_sub(started.elapsed())).await {
+            // What AWS said is why there was another attempt, and more to the point.
+            return Err(last.unwrap_or(busy));
+        }
         let failed = match make().await {
             Ok(answer) => return Ok(answer),
             Err(failed) => failed,
@@ -84,6 +90,7 @@ where
         tracing::info!(action, ?wait, %error, "trying again");
         sleep(wait).await;
         attempt += 1;
+        last = Some(error);
     }
 }
 
@@ -101,7 +108,11 @@ async fn pass(identity: &Identity, action: &'static str, purpose: Purpose, patie
             false => Err(Error::new(ErrorKind::Throttled, "other calls to AWS go first; the renewal waits")),
         };
     }
-    match identity.buckets().take(scale, patience).await? {
+    let place = match purpose {
+        Purpose::Lookup => identity.buckets().take_first(scale, patience).await?,
+        Purpose::First | Purpose::Renewal => identity.buckets().take(scale, patience).await?,
+    };
+    match place {
         Some(wait) => {
             if !wait.is_zero() {
                 identity.observer().event(&Event::Queued { action, wait });

@@ -31,10 +31,10 @@ use crate::{
 };
 
 /// So often STS is asked for a role: some seconds of throttling are waited out.
-const ATTEMPTS: u32 = 6;
+const ATTEMPTS: u32 = 8;
 
-/// The ceiling of the first wait between them; it doubles each time.
-const FIRST_BACKOFF: Duration = Duration::from_millis(200);
+/// The ceilings of the first wait between them, and of all.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(1_500));
 
 /// One `AssumeRole` step, as a profile writes it down.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -214,7 +214,7 @@ impl AssumedRoles {
             .time_source(self.surroundings.time_source())
             .credentials_provider(keys)
             .timeout_config(chain::timeouts())
-            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(FIRST_BACKOFF))
+            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(BACKOFF.0).with_max_backoff(BACKOFF.1))
             .interceptor(self.surroundings.skew.clone())
             .region(Region::new(self.sts.region.clone().unwrap_or_else(|| "us-east-1".to_owned())));
         config.set_endpoint_url(self.sts.endpoint.clone());

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use super::{Identity, Scope, chain::Surroundings, profiles::Profiles, source};
 use crate::{
     error::Result,
-    shared::{Fact, digest, millis, time},
+    shared::{Fact, digest, hex, millis, time},
 };
 
 /// A principal that AWS named is believed for as long as the keys are good that it was asked with, and no longer than this.
@@ -69,7 +69,7 @@ impl Surroundings {
         }
         let mut signs_in = false;
         for path in Profiles::paths(&self.env) {
-            let bytes = fs::read(&path).unwrap_or_default();
+            let bytes = contents(&path);
             signs_in |= [b"sso_".as_slice(), b"login_session"].iter().any(|word| contains(&bytes, word));
             part(path.as_os_str().as_encoded_bytes());
             part(&bytes);
@@ -79,7 +79,7 @@ impl Surroundings {
                 part(&state(&home.join(cache)));
             }
         }
-        digest(&["fingerprint", &format!("{:x?}", hash.finalize())])
+        hex(&hash.finalize())
     }
 
     /// Works out the standing of `scope`. AWS is asked, by keys that `identify` obtains, only where the configuration does
@@ -127,14 +127,18 @@ impl Surroundings {
         parts.extend(variables.map(|(name, value)| format!("{name}={value}")));
         if !profile("services").is_empty() {
             // The section's contents are the SDK's to read; any change of the files counts.
-            let files = Profiles::paths(&self.env).map(|path| fs::read(path).unwrap_or_default());
-            parts.extend(files.iter().map(|bytes| format!("{:x?}", Sha256::digest(bytes))));
+            parts.extend(Profiles::paths(&self.env).map(|path| hex(&Sha256::digest(contents(&path)))));
         }
         if parts.iter().all(String::is_empty) {
             return String::new();
         }
         digest(&parts.iter().map(String::as_str).collect::<Vec<_>>())
     }
+}
+
+/// A file's bytes; nothing when it is not a file, which the SDK does not read either.
+fn contents(path: &Path) -> Vec<u8> {
+    if path.is_file() { fs::read(path).unwrap_or_default() } else { Vec::new() }
 }
 
 /// The names, sizes and times of a directory's files.

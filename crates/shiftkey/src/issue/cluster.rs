@@ -60,7 +60,7 @@ pub(super) async fn issue_with_iam(request: &Request, identity: &Identity, clock
 pub(super) async fn locate(identity: &Identity, id: &str) -> Result<Endpoint> {
     let client = client(identity);
     let describe = || client.describe_clusters().cluster_identifier(id).send();
-    let answer = call(identity, "redshift:DescribeClusters", Purpose::First, describe).await?;
+    let answer = call(identity, "redshift:DescribeClusters", Purpose::Lookup, describe).await?;
     let cluster = answer.clusters.unwrap_or_default().into_iter().find(|cluster| cluster.cluster_identifier.as_deref() == Some(id));
     let cluster =
         cluster.ok_or_else(|| Error::new(ErrorKind::NoSuchTarget, format!("AWS lists no cluster '{id}' in {}", identity.region)))?;
@@ -76,7 +76,7 @@ pub(super) async fn locate(identity: &Identity, id: &str) -> Result<Endpoint> {
 pub(super) async fn of_domain(identity: &Identity, host: &str) -> Result<Option<String>> {
     let client = client(identity);
     let ask = || client.describe_custom_domain_associations().custom_domain_name(host).send();
-    let answer = match call(identity, "redshift:DescribeCustomDomainAssociations", Purpose::First, ask).await {
+    let answer = match call(identity, "redshift:DescribeCustomDomainAssociations", Purpose::Lookup, ask).await {
         Ok(answer) => answer,
         Err(error) if error.kind() == ErrorKind::NoSuchTarget => return Ok(None),
         Err(error) => return Err(error),

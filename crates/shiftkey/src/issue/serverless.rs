@@ -55,7 +55,7 @@ pub(super) async fn of_domain(identity: &Identity, host: &str) -> Result<Option<
     let mut token = None;
     loop {
         let ask = || client.list_custom_domain_associations().custom_domain_name(host).set_next_token(token.clone()).send();
-        let page = match call(identity, "redshift-serverless:ListCustomDomainAssociations", Purpose::First, ask).await {
+        let page = match call(identity, "redshift-serverless:ListCustomDomainAssociations", Purpose::Lookup, ask).await {
             Ok(page) => page,
             Err(error) if error.kind() == ErrorKind::NoSuchTarget => return Ok(None),
             Err(error) => return Err(error),
@@ -78,6 +78,6 @@ pub(super) async fn of_domain(identity: &Identity, host: &str) -> Result<Option<
 async fn workgroup(identity: &Identity, name: &str) -> Result<aws_sdk_redshiftserverless::types::Workgroup> {
     let client = client(identity);
     let get = || client.get_workgroup().workgroup_name(name).send();
-    let answer = call(identity, "redshift-serverless:GetWorkgroup", Purpose::First, get).await?;
+    let answer = call(identity, "redshift-serverless:GetWorkgroup", Purpose::Lookup, get).await?;
     answer.workgroup.ok_or_else(|| Error::new(ErrorKind::NoSuchTarget, format!("AWS knows no workgroup '{name}' in {}", identity.region)))
 }

@@ -1,6 +1,7 @@
 //! One token bucket per account, region and service for all processes of the user: the pace at which AWS is asked.
 //!
-//! Calls that somebody waits for take a token, or a place in the queue. Renewals take none: they have a turn of their own,
+//! Calls that somebody waits for take a token, or a place in the queue. Look-ups, for which many wait at once, have a queue
+//! of their own in front of that one. Renewals take no token: they have a turn of their own,
 //! and only while nobody waits, so that the first caller of a cold key never waits behind them.
 
 use std::{
@@ -17,8 +18,9 @@ use super::{
 };
 use crate::{clock::Clock, error::Result};
 
-/// Makes a place in the queue a little later than the arithmetic says, since AWS's bucket fills by AWS's clock.
-const MARGIN: u64 = 20;
+/// Makes a place in the queue later than the arithmetic says: AWS's bucket fills from the moment when the first calls
+/// arrive there, which is late when many processes start at once on a busy machine.
+const MARGIN: u64 = 250;
 
 /// The pace: what AWS is believed to bear. It publishes no number for these calls.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -63,7 +65,9 @@ pub(crate) struct Buckets {
 struct Bucket {
     /// Below zero: that many callers have a place in the queue.
     tokens: f64,
-    /// When `tokens` was true.
+    /// The same of those that go first.
+    front: f64,
+    /// When `tokens` and `front` were true.
     at: u64,
     /// When the last renewal had its turn.
     renewal: u64,
@@ -80,6 +84,11 @@ impl Buckets {
     /// longer than `patience`, and then no place is taken.
     pub(crate) async fn take(&self, scale: Scale<'_>, patience: Duration) -> Result<Option<Duration>> {
         self.with(scale, |bucket, now, pace| bucket.take(now, pace, patience)).await
+    }
+
+    /// The same for a call that goes first.
+    pub(crate) async fn take_first(&self, scale: Scale<'_>, patience: Duration) -> Result<Option<Duration>> {
+        self.with(scale, |bucket, now, pace| bucket.take_first(now, pace, patience)).await
     }
 
     /// Whether a renewal may call now.
@@ -114,29 +123,42 @@ impl Buckets {
 
 impl Bucket {
     fn full(now: u64, pace: Pace) -> Self {
-        Self { tokens: pace.burst, at: now, renewal: 0, closed: 0 }
+        Self { tokens: pace.burst, front: pace.burst, at: now, renewal: 0, closed: 0 }
     }
 
     fn refill(&mut self, now: u64, pace: Pace) {
         // A clock that was set back, or a damaged file: nobody is to wait for that.
-        if !self.tokens.is_finite() || now < self.at || self.closed > now.saturating_add(60_000) {
+        if !self.tokens.is_finite() || !self.front.is_finite() || now < self.at || self.closed > now.saturating_add(60_000) {
             *self = Self::full(now, pace);
         }
         #[expect(clippy::cast_precision_loss, reason = "milliseconds that a bucket takes to fill are far below 2^52")]
         let seconds = (now - self.at).min(1_000_000) as f64 / 1000.0;
-        self.tokens = (self.tokens + seconds * pace.per_second).min(pace.burst);
+        let refill = |tokens: f64| (tokens + seconds * pace.per_second).min(pace.burst);
+        (self.tokens, self.front) = (refill(self.tokens), refill(self.front));
         self.at = now;
         self.renewal = self.renewal.min(now);
     }
 
     fn take(&mut self, now: u64, pace: Pace, patience: Duration) -> Option<Duration> {
-        let left = self.tokens - 1.0;
+        let wait = self.wait(self.tokens, now, pace, patience)?;
+        self.tokens -= 1.0;
+        Some(wait)
+    }
+
+    /// Waits behind its like alone, and lets the others wait behind it.
+    fn take_first(&mut self, now: u64, pace: Pace, patience: Duration) -> Option<Duration> {
+        let wait = self.wait(self.front, now, pace, patience)?;
+        self.front -= 1.0;
+        self.tokens -= 1.0;
+        Some(wait)
+    }
+
+    /// The wait of the next one of a queue with so many tokens, if there is patience for it.
+    fn wait(&self, tokens: f64, now: u64, pace: Pace, patience: Duration) -> Option<Duration> {
+        let left = tokens - 1.0;
         let queued = if left >= 0.0 { Duration::ZERO } else { pace.wait(-left) + Duration::from_millis(MARGIN) };
         let wait = queued.max(Duration::from_millis(self.closed.saturating_sub(now)));
-        (wait <= patience).then(|| {
-            self.tokens = left;
-            wait
-        })
+        (wait <= patience).then_some(wait)
     }
 
     fn take_turn(&mut self, now: u64, pace: Pace) -> bool {
@@ -149,7 +171,7 @@ impl Bucket {
     }
 
     fn throttled(&mut self, now: u64, pause: Duration) {
-        self.tokens = self.tokens.min(0.0);
+        (self.tokens, self.front) = (self.tokens.min(0.0), self.front.min(0.0));
         let pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX).min(60_000);
         self.closed = self.closed.max(now.saturating_add(pause));
     }
@@ -181,7 +203,16 @@ mod tests {
     fn a_burst_goes_at_once_and_the_rest_one_a_second() {
         let mut bucket = bucket();
         let waits: Vec<_> = (0..8).map(|_| ms(bucket.take(START, Pace::default(), PATIENT))).collect();
-        assert_eq!(waits, [0, 0, 0, 0, 0, 1020, 2020, 3020].map(Some));
+        assert_eq!(waits, [0, 0, 0, 0, 0, 1250, 2250, 3250].map(Some));
+    }
+
+    #[test]
+    fn a_look_up_goes_before_those_who_wait_and_they_wait_for_it() {
+        let mut bucket = bucket();
+        (0..7).for_each(|_| assert!(bucket.take(START, Pace::default(), PATIENT).is_some()));
+        let waits: Vec<_> = (0..6).map(|_| ms(bucket.take_first(START, Pace::default(), PATIENT))).collect();
+        assert_eq!(waits, [0, 0, 0, 0, 0, 1250].map(Some), "before the two who wait, but not without bound");
+        assert_eq!(ms(bucket.take(START, Pace::default(), PATIENT)), Some(9_250), "the pace of all is kept");
     }
 
     #[test]
@@ -229,7 +260,7 @@ mod tests {
         bucket.throttled(START, Duration::ZERO);
         bucket.refill(START + 3_000, Pace::default());
         let waits: Vec<_> = (0..4).map(|_| ms(bucket.take(START + 3_000, Pace::default(), PATIENT))).collect();
-        assert_eq!(waits, [0, 1_020, 2_020, 3_020].map(Some), "what gathered before the throttle is gone");
+        assert_eq!(waits, [0, 1_250, 2_250, 3_250].map(Some), "what gathered before the throttle is gone");
     }
 
     #[test]

@@ -215,8 +215,11 @@ impl PrivateDir {
         if self.is_current(name, &file)? { Lock::new(file).map(Some) } else { Ok(None) }
     }
 
+    /// The file to lock. What is not a file of ours and of nobody else makes room for one: without it nobody would wait for
+    /// anybody.
     fn lock_file(&self, name: &str) -> io::Result<File> {
-        let opened = self.open_file(name, OFlags::RDWR | OFlags::CREATE)?;
+        let open = || self.open_file(name, OFlags::RDWR | OFlags::CREATE);
+        let opened = open().or_else(|_| self.remove(name).and_then(|()| open()))?;
         opened.map(|(file, _)| file).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 

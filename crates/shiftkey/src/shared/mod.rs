@@ -15,6 +15,6 @@ pub(crate) use self::{
     bucket::{Buckets, Scale},
     disk::{LOCK, PrivateDir},
     facts::{Fact, Facts},
-    format::{digest, millis, time},
+    format::{digest, hex, millis, time},
     store::{Store, Waited},
 };

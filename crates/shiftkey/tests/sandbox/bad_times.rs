@@ -62,8 +62,8 @@ async fn a_throttled_sts_is_waited_out_like_any_other_service() {
 
 #[tokio::test]
 async fn a_role_is_waited_for_through_some_throttling() {
-    let world = World::with(&["AssumeRole:throttle,retry-after=0s@1..4"]).await;
+    let world = World::with(&["AssumeRole:throttle,retry-after=0s@1..5"]).await;
     let flags = Overrides { profile: Some("engineer".into()), db_user: Some("alice".into()), ..Overrides::default() };
     hasty(&world).credential(&world.config.resolve("prod/analytics", &flags).unwrap()).await.unwrap();
-    assert_eq!(world.calls("AssumeRole"), 5);
+    assert_eq!(world.calls("AssumeRole"), 6);
 }

@@ -223,3 +223,15 @@ async fn a_person_is_asked_once_and_while_no_key_is_locked() {
     assert_eq!(process.credential(&target).await.unwrap().1, Origin::File);
     assert_eq!(person.asked.load(Ordering::SeqCst), 1);
 }
+
+#[tokio::test]
+async fn what_aws_said_is_told_when_there_is_no_time_for_another_attempt() {
+    let world = World::with(&["GetClusterCredentials:throttle"]).await;
+    let target = world.target("prod/analytics");
+    // A pace so slow that the second place is beyond the deadline.
+    let pace = shiftkey::Pace { per_second: 0.001, burst: 1.0 };
+    let process = Shiftkey::builder().env(world.env.clone()).cache_dir(world.cache_dir()).pace(pace).build();
+    let error = process.credential(&target).await.unwrap_err();
+    assert_eq!((error.kind(), world.calls(ISSUE)), (ErrorKind::Throttled, 1));
+    assert!(error.message().contains("Rate exceeded"), "{error}");
+}

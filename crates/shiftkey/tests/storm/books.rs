@@ -48,7 +48,8 @@ pub(crate) struct Books {
 pub(crate) struct Verdict {
     pub(crate) problems: Vec<String>,
     iterations: usize,
-    failures: BTreeMap<String, usize>,
+    /// By what was said: how many, and the age of the storm at the first, in seconds.
+    failures: BTreeMap<String, (usize, u64)>,
     /// Of them, those for whose keys somebody held a good credential.
     while_valid: usize,
     /// Of those, the ones that could have found it.
@@ -125,7 +126,7 @@ impl Books {
                 Event::Failed(flight, report, error) => {
                     verdict.iterations += 1;
                     let kind = error.split(" (").next().unwrap_or_default().chars().take(110).collect();
-                    *verdict.failures.entry(kind).or_default() += 1;
+                    verdict.failures.entry(kind).or_insert((0, time.age_at(report.ended) / 1000)).0 += 1;
                     self.judge_failure(page, *flight, report, error, (&issued, &handed_out), &mut verdict);
                 }
                 Event::Lost(..) | Event::Unknown => {}
@@ -235,7 +236,7 @@ fn period(digest: &str) -> u64 {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let failed: usize = self.failures.values().sum();
+        let failed: usize = self.failures.values().map(|(count, _)| count).sum();
         let ideal = self.natural + self.forced;
         #[expect(clippy::cast_precision_loss, reason = "some hundreds")]
         let ratio = |ideal| self.issued as f64 / ideal as f64;
@@ -248,7 +249,7 @@ impl fmt::Display for Verdict {
             self.while_found,
             self.least / 1000
         )?;
-        self.failures.iter().try_for_each(|(error, count)| writeln!(f, "  {count} x {error}"))?;
+        self.failures.iter().try_for_each(|(error, (count, first))| writeln!(f, "  {count} x {error}, first at {first} s"))?;
         let (issued, natural, forced, wasted) = (self.issued, self.natural, self.forced, self.wasted);
         writeln!(
             f,

@@ -23,13 +23,18 @@ enum Damage {
     OpenToAll,
 }
 
-/// AWS throttles half of all calls; of the others every fifth goes wrong in another way. The first `hangs` of a list of call
-/// numbers hang, which takes the library five seconds each.
-pub(crate) fn faults(random: &mut Random, hangs: usize, calls: usize) -> Vec<String> {
+/// AWS throttles half of all calls; of the others every fifth goes wrong in another way. So many of the first `calls` hang,
+/// which takes the library five seconds each. In a `hasty` storm most throttles allow to try again at once.
+pub(crate) fn faults(random: &mut Random, hangs: usize, calls: usize, hasty: bool) -> Vec<String> {
     let mut rules: Vec<String> = (0..hangs).map(|_| format!("*:hang@{}", 1 + random.below(calls))).collect();
-    for (fault, chance) in
-        [("throttle", 0.5), ("503", 0.08), ("500", 0.04), ("drop", 0.04), ("truncate", 0.03), ("throttle,retry-after=1s", 0.03)]
-    {
+    // A rule meets what those before it left.
+    let throttles = if hasty {
+        [("throttle", 0.15), ("throttle,retry-after=0s", 0.41)]
+    } else {
+        [("throttle", 0.45), ("throttle,retry-after=1s", 0.09)]
+    };
+    let others = [("503", 0.08), ("500", 0.04), ("drop", 0.04), ("truncate", 0.03)];
+    for (fault, chance) in throttles.into_iter().chain(others) {
         rules.push(format!("*:{fault}@{chance:?},seed={}", 1 + random.below(1_000_000)));
     }
     rules

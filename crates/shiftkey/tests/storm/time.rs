@@ -84,7 +84,12 @@ impl Time {
 
     /// Milliseconds since the beginning of the storm.
     pub(crate) fn age(&self) -> u64 {
-        self.now() - millis(self.began.uptime.unwrap())
+        self.age_at(self.now())
+    }
+
+    /// The same at another moment.
+    pub(crate) fn age_at(&self, now: u64) -> u64 {
+        now - millis(self.began.uptime.unwrap())
     }
 
     /// What AWS calls `at`, as [`Self::now`] would have said then.

@@ -270,7 +270,7 @@ async fn a_credential_that_ends_during_its_renewal_is_replaced() {
     let aws = machine.aws();
     let slow = |purpose| {
         let answer = match purpose {
-            Purpose::First => Some(aws(purpose)),
+            Purpose::First | Purpose::Lookup => Some(aws(purpose)),
             Purpose::Renewal => None,
         };
         machine.pass(20);
@@ -406,4 +406,20 @@ async fn what_ended_long_ago_is_removed_when_something_new_is_written() {
     let left = fs::read_dir(machine.dir()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let bob = key("bob").digest();
     assert!(left.into_iter().all(|name| name.starts_with(&bob)), "alice's files are gone");
+}
+
+#[tokio::test]
+async fn what_another_process_writes_at_this_moment_is_not_taken_for_dead() {
+    let machine = Machine::new();
+    machine.pass(10);
+    machine.get().await;
+    // A process that read its clocks before alice's credential was written.
+    {
+        let mut hands = machine.clock.0.lock().unwrap();
+        hands.wall -= Duration::from_secs(10);
+        hands.uptime = hands.uptime.map(|uptime| uptime - Duration::from_secs(10));
+    }
+    machine.process().get_or_issue(&wish("bob"), machine.aws()).await.unwrap();
+    machine.pass(10);
+    assert_eq!(machine.get().await, first());
 }

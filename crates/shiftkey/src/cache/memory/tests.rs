@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::{
-    cache::tests::{credential, start, wish},
+    cache::tests::{start, wish},
     secret::Secret,
 };
 
@@ -244,17 +244,23 @@ async fn a_dead_credential_replaces_nothing_and_is_not_handed_out() {
 }
 
 #[tokio::test]
-async fn what_another_process_found_good_a_moment_ago_is_good() {
+async fn a_credential_that_ends_on_its_way_is_obtained_anew() {
     let clock = Hand::new();
+    let issuer = Issuer::new(&clock);
     let cache = MemoryCache::new(Arc::clone(&clock) as Arc<dyn Clock>);
-    for (left, good) in [(59, true), (0, false)] {
-        let issued = clock.moment();
-        let lifetime = Duration::from_secs(left);
-        let found = credential("p");
-        let found = Credential { issued, lifetime, expires_at: issued.wall + lifetime, ..found };
-        let find = move || std::future::ready(Ok((Arc::new(found.clone()), Origin::File)));
-        assert_eq!(cache.get_or_issue(&wish("alice"), find).await.is_ok(), good, "{left} s left");
-    }
+    let obtain = issuer.issue();
+    let asleep = move || {
+        let (obtained, clock) = (obtain(), Arc::clone(&clock));
+        async move {
+            let obtained = obtained.await?;
+            if obtained.0.db_user == "IAM:user1" {
+                clock.advance(3_550);
+            }
+            Ok(obtained)
+        }
+    };
+    let (credential, origin) = cache.get_or_issue(&wish("alice"), asleep).await.unwrap();
+    assert_eq!((credential.db_user.as_str(), origin, issuer.calls()), ("IAM:user2", Origin::Aws, 2));
 }
 
 /// The order that two threads can produce: the second looks before the first settles, and waits after it.
