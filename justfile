@@ -18,6 +18,11 @@ storm:
 storm-short:
     cargo test -p shiftkey --test storm -- storm::
 
+# The cache on NFS, in a virtual machine (Debian, as root; five minutes)
+nfs:
+    cargo build -q -p shiftkey-cli
+    tests/cache/nfs.sh
+
 # Format and lint as CI does
 lint:
     cargo fmt --check

@@ -5,11 +5,12 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -27,6 +28,9 @@ pub(crate) const WAIT: Duration = Duration::from_secs(45);
 /// So often the directory may be removed while somebody waits for a lock in it; then it is done without.
 const REMOVALS: usize = 3;
 
+/// So many accesses are done without after the file system did not answer: on a dead network mount each takes the mount's time-out.
+const REST: usize = 100;
+
 /// The directory, opened when it is first needed; or none, when nothing is to be kept on disk.
 #[derive(Debug)]
 pub(crate) struct Store {
@@ -34,6 +38,7 @@ pub(crate) struct Store {
     dir: Mutex<Option<Arc<PrivateDir>>>,
     observer: Arc<dyn Observe>,
     told: AtomicBool,
+    rest: AtomicUsize,
 }
 
 /// The outcome of waiting for a lock.
@@ -47,7 +52,7 @@ pub(crate) enum Waited {
 
 impl Store {
     pub(crate) fn new(path: Option<PathBuf>, observer: Arc<dyn Observe>) -> Self {
-        Self { path, dir: Mutex::default(), observer, told: AtomicBool::new(false) }
+        Self { path, dir: Mutex::default(), observer, told: AtomicBool::new(false), rest: AtomicUsize::new(0) }
     }
 
     pub(crate) fn observer(&self) -> &dyn Observe {
@@ -57,7 +62,7 @@ impl Store {
     /// A file's value, if it is there and whole.
     pub(crate) fn read<T: for<'a> Deserialize<'a>>(&self, name: &str) -> Option<T> {
         let dir = self.dir(PrivateDir::open).ok()??;
-        format::decode(&dir.read(name).ok()??)
+        format::decode(&self.noted(dir.read(name)).ok()??)
     }
 
     /// Keeps a value for good, power cuts included. When that fails, callers do without it.
@@ -96,12 +101,12 @@ impl Store {
 
     /// Tries something with the directory, which is made when it is missing. `None` when it failed, which is told once.
     pub(crate) fn attempt<T>(&self, work: impl Fn(&PrivateDir) -> io::Result<T>) -> Option<T> {
-        let outcome = self.dir(PrivateDir::create).and_then(|dir| dir.map(|dir| work(&dir)).transpose());
-        let outcome = match outcome {
+        let once = || self.dir(PrivateDir::create).and_then(|dir| self.noted(dir.map(|dir| work(&dir)).transpose()));
+        let outcome = match once() {
             // The directory may have been removed, and made again, since it was opened.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(error) if gone(&error) => {
                 *self.slot() = None;
-                self.dir(PrivateDir::create).and_then(|dir| dir.map(|dir| work(&dir)).transpose())
+                once()
             }
             outcome => outcome,
         };
@@ -136,7 +141,7 @@ impl Store {
                 Ok(Some(lock)) => return Ok(Waited::Held(lock)),
                 Ok(None) => return Err(tired(&dir, patience, name, doing)),
                 // The directory was removed meanwhile. All who waited meet again in the one that is made next.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => *self.slot() = None,
+                Err(error) if gone(&error) => *self.slot() = None,
                 Err(error) => {
                     self.tell(&error);
                     return Ok(Waited::Alone);
@@ -150,10 +155,24 @@ impl Store {
     fn dir(&self, open: fn(&Path) -> io::Result<PrivateDir>) -> io::Result<Option<Arc<PrivateDir>>> {
         let Some(path) = &self.path else { return Ok(None) };
         let mut slot = self.slot();
+        if self.rest.try_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
+            return Ok(None);
+        }
         if slot.is_none() {
-            *slot = Some(Arc::new(open(path)?));
+            *slot = Some(Arc::new(self.noted(open(path))?));
         }
         Ok(slot.clone())
+    }
+
+    /// Leaves the file system alone for a while when it did not answer, and says so.
+    fn noted<T>(&self, outcome: io::Result<T>) -> io::Result<T> {
+        if let Err(error) = &outcome
+            && [Errno::IO, Errno::TIMEDOUT, Errno::HOSTDOWN].iter().any(|it| error.raw_os_error() == Some(it.raw_os_error()))
+        {
+            self.rest.store(REST, Ordering::Relaxed);
+            self.tell(error);
+        }
+        outcome
     }
 
     fn slot(&self) -> std::sync::MutexGuard<'_, Option<Arc<PrivateDir>>> {
@@ -173,6 +192,11 @@ impl Store {
     }
 }
 
+/// Whether the directory is not there any more; `ESTALE` is how NFS says so.
+fn gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::StaleNetworkFileHandle)
+}
+
 fn tired(dir: &PrivateDir, patience: Duration, name: &str, doing: &str) -> Error {
     let holder = dir.holder(name).map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
     let waited = patience.as_secs();
@@ -184,6 +208,32 @@ fn tired(dir: &PrivateDir, patience: Duration, name: &str, doing: &str) -> Error
 mod tests {
     use super::*;
     use crate::observe::Log;
+
+    #[test]
+    fn a_file_system_that_does_not_answer_is_left_alone_for_a_while() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::new(Some(root.path().join("cache")), Arc::new(Log));
+        let failing = |errno: Errno| store.attempt(|_| -> io::Result<()> { Err(io::Error::from(errno)) });
+        failing(Errno::NOSPC);
+        assert_eq!(store.attempt(|_| Ok(())), Some(()), "a full disk answers");
+        failing(Errno::IO);
+        for access in 0..REST {
+            assert_eq!(store.attempt(|_| Ok(())), None, "{access}");
+        }
+        assert_eq!(store.attempt(|_| Ok(())), Some(()));
+    }
+
+    #[test]
+    fn a_directory_that_went_stale_is_opened_anew() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::new(Some(root.path().join("cache")), Arc::new(Log));
+        let tries = std::cell::Cell::new(0);
+        let done = store.attempt(|_| {
+            tries.set(tries.get() + 1);
+            if tries.get() == 1 { Err(io::Error::from(Errno::STALE)) } else { Ok(tries.get()) }
+        });
+        assert_eq!(done, Some(2));
+    }
 
     #[tokio::test]
     async fn a_waiter_that_gives_up_names_the_holder() {
