@@ -26,7 +26,7 @@ class Pgjdbc {
     private static void print(String... values) {
         String[] encoded = new String[values.length];
         for (int i = 0; i < values.length; i++) {
-            encoded[i] = Base64.getEncoder().encodeToString(values[i].getBytes(StandardCharsets.UTF_8));
+            encoded[i] = Base64.getEncoder().encodeToString((values[i] == null ? "" : values[i]).getBytes(StandardCharsets.UTF_8));
         }
         System.out.println(String.join("\t", encoded));
     }

@@ -6,7 +6,7 @@
 # Leaves nothing running and nothing behind but installed packages.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-root=$(cd "$here/../.." && pwd)
+source "$here/../software.sh"
 tmp=$(mktemp -d)
 chmod 755 "$tmp"
 bin=$(pg_config --bindir)
@@ -19,29 +19,14 @@ stop() {
 }
 trap stop EXIT
 
-jar=/usr/share/java/postgresql.jar
-if ! { [ -e "$jar" ] && command -v javac && odbcinst -q -d -n "PostgreSQL Unicode"; } >/dev/null 2>&1; then
-    [ "$(id -u)" = 0 ] || { echo "missing: unixodbc odbc-postgresql libpostgresql-jdbc-java default-jdk-headless" >&2; exit 2; }
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends unixodbc odbc-postgresql libpostgresql-jdbc-java default-jdk-headless >/dev/null
-fi
-
-venv() {
-    python3 -m venv "$tmp/$1"
-    "$tmp/$1/bin/pip" install -q --disable-pip-version-check "${@:2}"
-}
-# dbt-core 1.12 fetches a part of itself from outside the registry.
-venv dbt 'dbt-core==1.11.16' 'dbt-redshift==1.11.2' &
+programs
+dbt &
 dbt=$!
-venv airflow apache-airflow==3.3.2 &
+airflow &
 airflow=$!
-venv clients psycopg2-binary==2.9.13 pyodbc==5.5.0 PyYAML==6.0.3 SQLAlchemy==2.1.9 sqlalchemy-redshift==1.0.0
-if command -v npm >/dev/null; then
-    npm install --silent --no-fund --no-audit --prefix "$tmp/node" pg@8.23.1 >/dev/null
-    export NODE_PATH="$tmp/node/node_modules"
-fi
-mkdir "$tmp/classes"
-javac -cp "$jar" -d "$tmp/classes" "$here/Pgjdbc.java"
+clients
+node_postgres
+java_class "$here/Pgjdbc.java"
 cargo build -q --manifest-path "$root/Cargo.toml" -p shiftkey --example render_cases
 cargo build -q --manifest-path "$root/Cargo.toml" -p shiftkey-cli
 
@@ -60,15 +45,13 @@ as "$bin/initdb" -D "$tmp/server/data" -U admin -E UTF8 --locale=C.UTF-8 --auth-
 as "$bin/pg_ctl" -D "$tmp/server/data" -w -l "$tmp/server/log" start -o "-p $port -k $tmp/server -c listen_addresses=127.0.0.1 \
     -c ssl=on -c ssl_cert_file=$tmp/server/cert.pem -c ssl_key_file=$tmp/server/key.pem" >/dev/null || { cat "$tmp/server/log"; exit 1; }
 
-export ADMIN_DSN="host=$tmp/server port=$port user=admin dbname=postgres" PGJDBC_CLASSPATH="$tmp/classes:$jar"
-export AIRFLOW_PYTHON="$tmp/airflow/bin/python" AIRFLOW_HOME="$tmp/airflow-home"
-built=$(cargo metadata --manifest-path "$root/Cargo.toml" --no-deps --format-version 1 |
-    python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')/debug
-"$tmp/clients/bin/python" "$here/strings.py" logins "$port" "$ca" >"$tmp/logins"
+export ADMIN_DSN="host=$tmp/server port=$port user=admin dbname=postgres"
+export AIRFLOW_PYTHON="$software/airflow/bin/python" AIRFLOW_HOME="$tmp/airflow-home"
+"$software/clients/bin/python" "$here/strings.py" logins "$port" "$ca" >"$tmp/logins"
 "$built/examples/render_cases" <"$tmp/logins" >"$tmp/cases"
 wait "$airflow"
-"$tmp/clients/bin/python" "$here/strings.py" check <"$tmp/cases"
+"$software/clients/bin/python" "$here/strings.py" check <"$tmp/cases"
 
 wait "$dbt"
-export shiftkey="$built/shiftkey" root dbt="$tmp/dbt/bin" tmp
+export shiftkey="$built/shiftkey" root dbt="$software/dbt/bin" tmp
 "$shiftkey" sandbox -q --engine postgres -- bash "$here/sandbox.sh"

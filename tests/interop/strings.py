@@ -1,7 +1,8 @@
 """Reads connection strings back with the clients they are for. Run by run.sh.
 
 Where a client runs here, it signs in to a real PostgreSQL over verified TLS, or its own parser reads the string (Airflow);
-where it does not (Amazon's JDBC driver, Npgsql), its documented grammar is applied. dbt signs in to the sandbox: sandbox.sh.
+where it does not (Npgsql), its documented grammar is applied. Amazon's JDBC driver is a fork of pgJDBC, which signs in for it.
+dbt signs in to the sandbox: sandbox.sh. Strings for a proxy hold no password and ask for no TLS: tests/clients.
 Prints one line for each format; the exit status is the verdict.
 """
 
@@ -66,7 +67,7 @@ def written(text):
 def same(case, user, password, host=None, port=None, database=None):
     want = case["expected"]
     assert user == want["user"], f"user {user!r}"
-    assert password == want["password"], f"password {password!r}"
+    assert (password or None) == want["password"], f"password {password!r}"
     assert host in (None, verified(case)) and str(port or want["port"]) == str(want["port"]), f"{host}:{port}"
     assert database in (None, want["database"]), f"database {database!r}"
 
@@ -75,14 +76,21 @@ def verified(case):
     return case["expected"].get("server_name") or case["expected"]["host"]
 
 
+def verifies(case, sslmode, ca_file, names=("verify-full", "disable")):
+    """Behind a proxy, which `ca_file` tells by its absence, there is no TLS to ask for."""
+    want = case["expected"].get("ca_file")
+    assert sslmode == names[want is None] and ca_file == want, f"{sslmode}, {ca_file}"
+
+
 def signed_in(case, who):
-    assert list(who) == [case["expected"]["user"], case["expected"]["database"]], f"signed in as {who!r}"
+    want = case["expected"]
+    assert list(who) == [want.get("signs_in_as", want["user"]), want["database"]], f"signed in as {who!r}"
 
 
 def libpq(case):
     info = psycopg2.extensions.parse_dsn(case["text"])
-    same(case, info["user"], info["password"], info["host"], info["port"], info["dbname"])
-    assert info["sslmode"] == "verify-full" and info["sslrootcert"] == case["expected"]["ca_file"]
+    same(case, info["user"], info.get("password"), info["host"], info["port"], info["dbname"])
+    verifies(case, info["sslmode"], info.get("sslrootcert"))
     assert info.get("hostaddr") == (case["expected"]["host"] if verified(case) == CERTIFIED else None)
     signed_in(case, psql([case["text"]]))
 
@@ -96,15 +104,22 @@ def env(case):
 
 
 def pgpass(case):
+    """libpq looks up what it is not given, needed or not."""
     want = case["expected"]
+    rest = {"sslmode": "verify-full", "sslrootcert": want["ca_file"]} if want.get("ca_file") else {"sslmode": "disable"}
     with written("#\n" + case["text"]) as file:
-        signed_in(case, psql(PGPASSFILE=file.name, PGHOST=verified(case), PGHOSTADDR="127.0.0.1", PGPORT=str(want["port"]), PGUSER=want["user"],
-                             PGDATABASE=want["database"], PGSSLMODE="verify-full", PGSSLROOTCERT=want["ca_file"]))
+        connection = psycopg2.connect(passfile=file.name, host=verified(case), hostaddr="127.0.0.1", port=want["port"], user=want["user"],
+                                      dbname=want["database"], **rest)
+        same(case, connection.info.user, connection.info.password)
+        cursor = connection.cursor()
+        cursor.execute(WHO)
+        signed_in(case, cursor.fetchone())
+        connection.close()
 
 
 def pg_service(case):
     with written(case["text"]) as file:
-        signed_in(case, psql(PGSERVICEFILE=file.name, PGSERVICE="interop"))
+        signed_in(case, psql(PGSERVICEFILE=file.name, PGSERVICE=re.match(r"\[(.*)]", case["text"])[1]))
 
 
 def sqlalchemy_url(case):
@@ -118,7 +133,7 @@ def sqlalchemy_url(case):
 def odbc(case):
     """psqlODBC under unixODBC, with its own driver's name; libpq inside it takes the CA file from the environment."""
     text = re.sub(r"^Driver=\{[^}]*\}", "Driver={PostgreSQL Unicode}", case["text"])
-    os.environ["PGSSLROOTCERT"] = case["expected"]["ca_file"]
+    os.environ["PGSSLROOTCERT"] = case["expected"].get("ca_file") or ""
     try:
         connection = pyodbc.connect(text, autocommit=True)
         signed_in(case, connection.execute(WHO).fetchone())
@@ -139,14 +154,19 @@ def pgjdbc(cases):
         signed_in(case, who)
 
 
-def redshift_jdbc(case):
+def redshift_jdbc(cases):
     """Amazon's driver: parameters as HTML forms encode them."""
+    each(redshift_jdbc_grammar)(cases)
+    pgjdbc([{**case, "text": case["text"].replace("jdbc:redshift:", "jdbc:postgresql:", 1)} for case in cases])
+
+
+def redshift_jdbc_grammar(case):
     where, _, query = case["text"].removeprefix("jdbc:redshift://").partition("?")
     pairs = dict(pair.split("=", 1) for pair in query.split("&"))
     value = {name: urllib.parse.unquote_plus(text, errors="strict") for name, text in pairs.items()}
     url = urllib.parse.urlsplit("x://" + where)
-    same(case, value["user"], value["password"], url.hostname, url.port, urllib.parse.unquote_plus(url.path[1:]))
-    assert value["ssl"] == "true" and value["sslmode"] == "verify-full" and value["sslrootcert"] == case["expected"]["ca_file"]
+    same(case, value["user"], value.get("password"), url.hostname, url.port, urllib.parse.unquote_plus(url.path[1:]))
+    verifies(case, (value["ssl"], value.get("sslmode")), value.get("sslrootcert"), [("true", "verify-full"), ("false", None)])
 
 
 def dotnet(case):
@@ -155,16 +175,17 @@ def dotnet(case):
     found = pair.findall(case["text"])
     assert pair.sub("", case["text"]) == ""
     value = {name: text.replace('""', '"') for name, text in found}
-    same(case, value["Username"], value["Password"], value["Host"], value["Port"], value["Database"])
-    assert value["SSL Mode"] == "VerifyFull" and value["Root Certificate"] == case["expected"]["ca_file"]
+    same(case, value["Username"], value.get("Password"), value["Host"], value["Port"], value["Database"])
+    verifies(case, value["SSL Mode"], value.get("Root Certificate"), ["VerifyFull", "Disable"])
 
 
 def dbt(case):
     comment, _, _ = case["text"].partition("\n")
-    assert shlex.split(comment)[-1] == "SSL_CERT_FILE=" + case["expected"]["ca_file"], comment
+    named = shlex.split(comment)[-1].removeprefix("SSL_CERT_FILE=") if comment.startswith("#") else None
     output = yaml.safe_load(case["text"])
     same(case, output["user"], output["password"], output["host"], output["port"], output["dbname"])
-    assert output["type"] == "redshift" and output["sslmode"] == "verify-full"
+    verifies(case, output["sslmode"], named)
+    assert output["type"] == "redshift"
 
 
 AIRFLOW = """
@@ -185,7 +206,8 @@ def airflow(cases):
     for case, line in zip(cases, [line for line in done.stdout.splitlines() if line.startswith("[\"")], strict=True):
         kind, user, password, host, port, database, extra = json.loads(line)
         same(case, user, password, host, port, database)
-        assert kind == "postgres" and extra["sslmode"] == "verify-full" and extra["sslrootcert"] == case["expected"]["ca_file"]
+        assert kind == "postgres"
+        verifies(case, extra["sslmode"], extra.get("sslrootcert"))
         signed_in(case, psql([psycopg2.extensions.make_dsn(host=host, port=port, user=user, password=password, dbname=database, **extra)]))
 
 
@@ -233,7 +255,7 @@ def each(check):
 
 
 READERS = {
-    "jdbc": ("its grammar", each(redshift_jdbc)),
+    "jdbc": ("its grammar, pgJDBC signed in", redshift_jdbc),
     "jdbc-postgresql": ("pgJDBC signed in", pgjdbc),
     "odbc": ("psqlODBC signed in", each(odbc)),
     "uri": ("libpq and node-postgres signed in" if os.environ.get("NODE_PATH") else "libpq signed in", uri),
@@ -264,13 +286,25 @@ def provision(cases):
     administrator.close()
 
 
+def through_proxy(name, port):
+    """What `shiftkey url` prints for a proxy on this port, and what it has to mean. Two formats cannot do without a password."""
+    command = [os.environ["shiftkey"], "url", "prod/analytics", "--format", name, "--via-proxy", f"127.0.0.1:{port}"]
+    expected = {"user": "shiftkey", "password": "proxy" if name in ("pgpass", "dbt") else None, "host": "127.0.0.1", "port": port,
+                "database": "dev", "signs_in_as": "alice"}
+    return {"format": name, "text": subprocess.check_output(command, text=True).rstrip("\n"), "expected": expected}
+
+
 def main():
     if sys.argv[1] == "logins":
         for login in logins(int(sys.argv[2]), sys.argv[3]):
             print(json.dumps(login))
         return 0
-    cases = [json.loads(line) for line in sys.stdin]
-    provision(cases)
+    proxied = sys.argv[1] == "proxied"
+    if proxied:
+        cases = [through_proxy(name, int(sys.argv[2])) for name in READERS]
+    else:
+        cases = [json.loads(line) for line in sys.stdin]
+        provision(cases)
     failed = {case["format"] for case in cases} != set(READERS)
     for name, (how, check) in READERS.items():
         mine = [case for case in cases if case["format"] == name]
@@ -278,7 +312,7 @@ def main():
         try:
             assert carried, "nothing was rendered"
             tunnelled = any(verified(case) == CERTIFIED for case in carried)
-            assert tunnelled != (name in ONE_NAME), "a name to verify was dropped, or refused without need"
+            assert proxied or tunnelled != (name in ONE_NAME), "a name to verify was dropped, or refused without need"
             check(carried)
             print(f"ok   {name}: {len(carried)} of {len(mine)} logins, {how}, {len(mine) - len(carried)} refused by shiftkey")
         except Exception as error:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The installed psql against the sandbox, on each engine: who signs in, and who does not.
-# Needs psql; SHIFTKEY names the binary.
+# Needs psql and PostgreSQL's server programs; SHIFTKEY names the binary.
 set -euo pipefail
 shiftkey=${SHIFTKEY:-target/debug/shiftkey}
 shiftkey=$(realpath "$shiftkey")
@@ -46,6 +46,24 @@ for engine in embedded postgres; do
         "$shiftkey" sandbox -q --engine "$engine" --challenge "$challenge" -- bash -euo pipefail -c "inside $engine $challenge"
     done
 done
+
+# A PostgreSQL that somebody else runs and that trusts this machine.
+bin=$(pg_config --bindir)
+theirs=$(mktemp -d)
+as() { "$@"; }
+if [ "$(id -u)" = 0 ]; then
+    as() { setpriv --reuid=postgres --regid=postgres --clear-groups "$@"; }
+    chown postgres:postgres "$theirs"
+fi
+stop() { as "$bin/pg_ctl" -D "$theirs/data" -m immediate stop >/dev/null 2>&1 || true; rm -rf "$theirs"; }
+trap stop EXIT
+port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+as "$bin/initdb" -D "$theirs/data" -U root --auth=trust --no-sync >/dev/null
+as "$bin/pg_ctl" -D "$theirs/data" -w -l "$theirs/log" start -o "-p $port -k $theirs -c listen_addresses=127.0.0.1" >/dev/null || { cat "$theirs/log"; exit 1; }
+for challenge in cleartext scram; do
+    "$shiftkey" sandbox -q --engine "postgres://root@127.0.0.1:$port" --challenge "$challenge" -- bash -euo pipefail -c "inside given $challenge"
+done
+[ "$(psql -XAtc "select count(*) from pg_roles where rolname = 'alice'" "host=$theirs port=$port user=root dbname=postgres")" = 1 ] || { echo "psql: not that server" >&2; exit 1; }
 
 # Redshift's own challenge, which psql does not know: the proxy answers it.
 "$shiftkey" sandbox -q --engine embedded --challenge digest -- \

@@ -3,7 +3,7 @@
 use shiftkey_wire::{
     backend::Backend,
     error_fields::{ErrorFields, sqlstate},
-    startup::StartupMessage,
+    startup::{StartupMessage, VERSION_3_0},
 };
 
 /// A client's startup message, read.
@@ -55,7 +55,7 @@ pub(crate) fn read(startup: &StartupMessage) -> Result<Asked, ErrorFields> {
     }
     asked.database = Some(database).filter(|database| !database.is_empty() && *database != asked.user);
     // Who speaks 3.0 is told nothing: not every driver that asks for an extension knows the answer.
-    asked.negotiation = (startup.minor > 0).then_some(Backend::NegotiateProtocolVersion(0, extensions));
+    asked.negotiation = (startup.minor > 0).then_some(Backend::NegotiateProtocolVersion(VERSION_3_0, extensions));
     Ok(asked)
 }
 
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn newer_protocols_are_negotiated_down_and_extensions_named() {
         let startup = StartupMessage { minor: 2, ..StartupMessage::new([("user", "me"), ("_pq_.x", "1")]) };
-        assert_eq!(read(&startup).unwrap().negotiation, Some(Backend::NegotiateProtocolVersion(0, vec!["_pq_.x".into()])));
+        assert_eq!(read(&startup).unwrap().negotiation, Some(Backend::NegotiateProtocolVersion(3 << 16, vec!["_pq_.x".into()])));
         assert_eq!(read(&StartupMessage::new([("_pq_.x", "1")])).unwrap().negotiation, None);
     }
 

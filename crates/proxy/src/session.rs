@@ -219,7 +219,7 @@ mod tests {
         let theirs = [messages(std::slice::from_ref(&status)), unknown.clone(), messages(std::slice::from_ref(&ready))].concat();
         let entered = messages(&[Backend::Authentication(Authentication::Ok)]);
         assert_eq!(welcome(&theirs, None, None), [&entered[..], &theirs].concat(), "a key that is absent stays absent");
-        let negotiation = Backend::NegotiateProtocolVersion(0, vec![]);
+        let negotiation = Backend::NegotiateProtocolVersion(3 << 16, vec![]);
         assert!(welcome(&theirs, Some(&negotiation), None).starts_with(b"v"), "before anything else");
     }
 }

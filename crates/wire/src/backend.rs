@@ -30,7 +30,8 @@ pub enum Backend {
     EmptyQueryResponse,
     /// `E`.
     Error(ErrorFields),
-    /// `v`: newest minor version, parameters that are not known.
+    /// `v`: newest version, the major one in the upper half (as servers send it and libpq reads it; the documentation knows the
+    /// minor one alone), parameters that are not known.
     NegotiateProtocolVersion(i32, Vec<String>),
     /// `N`.
     Notice(ErrorFields),
@@ -91,9 +92,9 @@ impl Backend {
             b'T' => Self::RowDescription(columns(&mut body)?),
             b'Z' => Self::ReadyForQuery(body.u8()?),
             b'v' => {
-                let minor = body.i32()?;
+                let version = body.i32()?;
                 let count = count(body.i32()?, &body)?;
-                Self::NegotiateProtocolVersion(minor, (0..count).map(|_| body.text()).collect::<Result<_, _>>()?)
+                Self::NegotiateProtocolVersion(version, (0..count).map(|_| body.text()).collect::<Result<_, _>>()?)
             }
             tag => Self::Other(tag),
         })
@@ -129,8 +130,8 @@ impl Backend {
             }),
             Self::ReadyForQuery(status) => frame::write(buffer, b'Z', |body| body.push(*status)),
             Self::RowDescription(names) => frame::write(buffer, b'T', |body| describe(names, body)),
-            Self::NegotiateProtocolVersion(minor, unknown) => frame::write(buffer, b'v', |body| {
-                body.extend_from_slice(&minor.to_be_bytes());
+            Self::NegotiateProtocolVersion(version, unknown) => frame::write(buffer, b'v', |body| {
+                body.extend_from_slice(&version.to_be_bytes());
                 body.extend_from_slice(&length32(unknown.len()));
                 unknown.iter().for_each(|name| frame::put_cstr(body, name.as_bytes()));
             }),
@@ -150,8 +151,8 @@ impl fmt::Debug for Backend {
             Self::DataRow(values) => f.debug_struct("DataRow").field("columns", &values.len()).finish_non_exhaustive(),
             Self::EmptyQueryResponse => f.write_str("EmptyQueryResponse"),
             Self::Error(fields) => f.debug_tuple("Error").field(fields).finish(),
-            Self::NegotiateProtocolVersion(minor, unknown) => {
-                f.debug_tuple("NegotiateProtocolVersion").field(minor).field(unknown).finish()
+            Self::NegotiateProtocolVersion(version, unknown) => {
+                f.debug_tuple("NegotiateProtocolVersion").field(version).field(unknown).finish()
             }
             Self::Notice(fields) => f.debug_tuple("Notice").field(fields).finish(),
             Self::ParameterStatus(name, _) => f.debug_struct("ParameterStatus").field("name", name).finish_non_exhaustive(),
@@ -306,7 +307,7 @@ mod tests {
             Backend::ParameterStatus(text("server_version"), text("8.0.2")),
             Backend::ReadyForQuery(b'I'),
             Backend::RowDescription(vec![text("a"), text("b")]),
-            Backend::NegotiateProtocolVersion(0, vec![text("_pq_.x")]),
+            Backend::NegotiateProtocolVersion(3 << 16, vec![text("_pq_.x")]),
         ] {
             assert_eq!(round_trip(&message), message);
         }

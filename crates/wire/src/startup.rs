@@ -5,6 +5,8 @@ use crate::{WireError, frame, read::Body};
 /// PostgreSQL's own ceiling for a first packet (`MAX_STARTUP_PACKET_LENGTH`).
 pub const CEILING: usize = 10_000;
 
+/// Protocol 3.0 as messages write versions: the major one in the upper half.
+pub const VERSION_3_0: i32 = 3 << 16;
 const CANCEL: u32 = 80_877_102;
 const SSL: u32 = 80_877_103;
 const GSSENC: u32 = 80_877_104;

@@ -83,7 +83,7 @@ async fn encryption_is_declined_and_protocol_3_2_negotiated_down() {
     let messages = welcome(&mut stream).await;
     assert_eq!(
         messages[..2],
-        [Backend::NegotiateProtocolVersion(0, vec!["_pq_.new_thing".into()]), Backend::Authentication(Authentication::Ok)]
+        [Backend::NegotiateProtocolVersion(3 << 16, vec!["_pq_.new_thing".into()]), Backend::Authentication(Authentication::Ok)]
     );
     drop(stream);
     world.end().await;

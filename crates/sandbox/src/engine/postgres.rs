@@ -56,6 +56,12 @@ kill -QUIT "$server"
 wait "$server"
 rm -rf "$2""#;
 
+/// What a database of Redshift has and one of PostgreSQL has not: a function, and a schema that everybody may write to.
+const LIKENESS: [&str; 2] = [
+    "CREATE FUNCTION getdate() RETURNS timestamp LANGUAGE sql STABLE AS 'SELECT now()::timestamp'",
+    "GRANT ALL ON SCHEMA public TO PUBLIC",
+];
+
 const PATIENCE: Duration = Duration::from_secs(20);
 
 impl Server {
@@ -66,15 +72,12 @@ impl Server {
         let address = Address::Socket(process.dir.join(".s.PGSQL.5432"));
         // Redshift's own superuser has this name too.
         let server = Self { address, superuser: "rdsdb".into(), process: Some(process), roles: Mutex::default() };
-        let mut template = server.wait_for("template1").await?;
-        template.run("CREATE FUNCTION getdate() RETURNS timestamp LANGUAGE sql STABLE AS 'SELECT now()::timestamp'").await?;
-        template.run("GRANT ALL ON SCHEMA public TO PUBLIC").await?;
-        drop(template);
+        drop(server.wait_for("postgres").await?);
         server.provision(warehouse).await?;
         Ok(server)
     }
 
-    /// Uses the server that `dsn` names.
+    /// Uses the server that `dsn` names. What it holds already is left as it is, databases of the same name among it.
     pub(super) async fn reach(dsn: &str, warehouse: &Warehouse) -> io::Result<Self> {
         let (superuser, address) = parse_dsn(dsn).ok_or_else(|| io::Error::other("expected postgres://SUPERUSER@HOST:PORT"))?;
         let server = Self { address: Address::Tcp(address), superuser, process: None, roles: Mutex::default() };
@@ -162,8 +165,13 @@ impl Server {
         let mut admin = self.admin("postgres").await?;
         for database in &warehouse.databases {
             let present = format!("SELECT 1 FROM pg_database WHERE datname = {}", literal(database));
-            if admin.run(&present).await? == 0 {
-                admin.run(&format!("CREATE DATABASE {}", identifier(database))).await?;
+            if admin.run(&present).await? > 0 {
+                continue;
+            }
+            admin.run(&format!("CREATE DATABASE {}", identifier(database))).await?;
+            let mut inside = self.admin(database).await?;
+            for sql in LIKENESS {
+                inside.run(sql).await?;
             }
         }
         for group in &warehouse.groups {

@@ -290,6 +290,39 @@ async fn a_cancel_request_reaches_the_query() {
 }
 
 #[tokio::test]
+async fn a_server_that_somebody_else_runs_is_used_and_goes_on() {
+    if !Engine::postgres_is_installed() {
+        eprintln!("skipped: PostgreSQL is not installed");
+        return;
+    }
+    // Its warehouse has no databases, so that all that is found later was made through the second gate. It is reached by TCP.
+    let own = fixture(Engine::Embedded, Challenge::Cleartext).await;
+    let mut bare = own.world.warehouse(&own.id).unwrap();
+    (bare.databases, bare.groups, bare.users) = (Vec::new(), Vec::new(), BTreeMap::new());
+    let server = Arc::new(crate::engine::Running::start(&Engine::Postgres, &World::new([bare]), &own.id).await.unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let dsn = format!("postgres://rdsdb@{}", listener.local_addr().unwrap());
+    let reached = Arc::clone(&server);
+    let bridge = AbortOnDropHandle::new(tokio::spawn(async move {
+        let mut open = tokio::task::JoinSet::new();
+        while let Ok((mut near, _)) = listener.accept().await {
+            let mut far = reached.dial().await.unwrap();
+            open.spawn(async move { tokio::io::copy_bidirectional(&mut near, &mut far).await.map(drop) });
+        }
+    }));
+    for sql in ["CREATE TABLE kept AS SELECT getdate() AS since", "SELECT count(*) FROM kept"] {
+        let fixture = fixture(dsn.parse().unwrap(), Challenge::Cleartext).await;
+        let (mut client, _) = fixture.sign_in("IAM:bob", "first/+=", "dev").await.unwrap();
+        assert_eq!(query(&mut client, "SELECT current_user").await.as_deref(), Ok("bob"));
+        assert!(query(&mut client, sql).await.is_ok(), "{sql}");
+        drop(client);
+        fixture.gate.stop().await;
+    }
+    drop(bridge);
+    own.gate.stop().await;
+}
+
+#[tokio::test]
 async fn nothing_is_said_in_plain_text() {
     let fixture = fixture(Engine::Embedded, Challenge::Cleartext).await;
     let mut plain = Connection::new(fixture.tcp().await);
