@@ -5,7 +5,7 @@ use std::{
     io::{self, IsTerminal},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use shiftkey::{
@@ -26,6 +26,8 @@ pub(crate) struct Settings {
     pub(crate) terminal: Terminal,
     pub(crate) env: Env,
     pub(crate) global: GlobalOptions,
+    /// One for the whole run, so that what it learned about the disk is learned once.
+    shiftkey: OnceLock<Shiftkey>,
 }
 
 impl Settings {
@@ -33,7 +35,7 @@ impl Settings {
     pub(crate) fn capture(global: GlobalOptions) -> Self {
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
         let env = Env { vars: env::vars_os().filter_map(text).collect(), home: env::home_dir(), cwd: env::current_dir().ok() };
-        Self { terminal: Terminal::default(), env, global }
+        Self { terminal: Terminal::default(), env, global, shiftkey: OnceLock::new() }
     }
 
     pub(crate) fn config(&self) -> Result<Config> {
@@ -42,6 +44,9 @@ impl Settings {
 
     /// The library, with a person to ask if there is one.
     pub(crate) fn shiftkey(&self) -> Result<Shiftkey> {
+        if let Some(built) = self.shiftkey.get() {
+            return Ok(built.clone());
+        }
         let printer = Printer::new(self.global.json, self.global.quiet);
         let mut builder = Shiftkey::builder().env(self.env.clone()).observer(Arc::new(Narrator(printer)));
         if self.shares()? {
@@ -59,7 +64,7 @@ impl Settings {
         if !self.global.no_input && io::stdin().is_terminal() && io::stderr().is_terminal() {
             builder = builder.prompt(Arc::new(self.terminal.clone()));
         }
-        Ok(builder.build())
+        Ok(self.shiftkey.get_or_init(|| builder.build()).clone())
     }
 
     /// Whether credentials are shared with other processes.
