@@ -47,3 +47,7 @@ bench-warm *ARGS: bench-build
 # A thousand processes at once on a cold cache
 bench-herd *ARGS: bench-build
     benches/herd.sh {{ARGS}}
+
+# The proxy against direct TLS, pgbouncer, stunnel and haproxy; `--short` for a rough minute
+bench-proxy *ARGS: bench-build
+    benches/proxy.sh {{ARGS}}

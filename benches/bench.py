@@ -20,11 +20,13 @@ SHIFTKEY = str(pathlib.Path(os.environ.get("SHIFTKEY", ROOT / "target/release/sh
 VENV = ROOT / "target/bench-venv"
 
 
-def arguments(description, name, default, least, limit):
-    """The one number that a bench takes, and --strict. Ends the bench after `limit` seconds, whatever hangs."""
+def arguments(description, name, default, least, limit, short=None):
+    """The one number that a bench takes, --strict, and --short where there is such a thing. Ends the bench after `limit` seconds, whatever hangs."""
     parser = argparse.ArgumentParser(description=description, epilog="SHIFTKEY names the binary (default: target/release/shiftkey).")
     parser.add_argument("number", metavar=name, nargs="?", type=int, default=default, help=f"default {default}")
     parser.add_argument("--strict", action="store_true", help="a missed time is a failure too")
+    if short:
+        parser.add_argument("--short", action="store_true", help=short)
     parsed = parser.parse_intermixed_args()
     if parsed.number < least:
         parser.error(f"{name} must be at least {least}")

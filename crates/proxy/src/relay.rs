@@ -16,6 +16,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// What is read before it is written. More was not faster on loopback; less costs a system call for each TLS record.
 const STRETCH: usize = 256 * 1024;
+/// A record of TLS that comes where there is less room would have to be kept in part.
+const ROOM: usize = 16 * 1024;
 
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
@@ -119,7 +121,7 @@ impl Pump {
     {
         scratch.resize(STRETCH, 0);
         let mut stretch = ReadBuf::new(scratch);
-        while stretch.remaining() > 0 {
+        while stretch.remaining() >= ROOM {
             let before = stretch.filled().len();
             match reader.as_mut().poll_read(cx, &mut stretch) {
                 Poll::Pending => break,

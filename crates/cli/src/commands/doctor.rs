@@ -90,12 +90,11 @@ async fn warehouse(report: &mut Report<'_>, shiftkey: &Shiftkey, target: &Target
             "TLS",
             with(login.as_ref(), async |login| {
                 let stream = dial::encrypted(&login.route(), &options).await?;
-                let version = stream.get_ref().1.protocol_version().and_then(|version| version.as_str().map(str::to_owned));
                 Ok((
                     format!(
                         "certificate of {} accepted, {}",
                         login.server_name.as_deref().unwrap_or(&login.endpoint.host),
-                        version.unwrap_or_default()
+                        stream.version().unwrap_or_default()
                     ),
                     (),
                 ))

@@ -8,20 +8,16 @@ use shiftkey_wire::{
     frame,
     startup::{FirstPacket, StartupMessage},
 };
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
-use tokio_rustls::client::TlsStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use zeroize::Zeroizing;
 
-use super::{BackendKey, Connection, Options, Refused};
+use super::{BackendKey, Connection, Encrypted, Options, Refused};
 use crate::{
     credential::Login,
     error::{Error, ErrorKind, Result},
 };
 
-pub(super) async fn sign_in(stream: TlsStream<TcpStream>, login: &Login, options: &Options) -> Result<Connection> {
+pub(super) async fn sign_in(stream: Encrypted, login: &Login, options: &Options) -> Result<Connection> {
     let mut startup = StartupMessage::new([("user", login.credential.db_user.as_str()), ("database", &login.database)]);
     startup.parameters.extend(options.parameters.iter().cloned());
     let mut bytes = Vec::new();
@@ -70,7 +66,7 @@ fn last(messages: &[u8]) -> Vec<u8> {
 
 /// Messages over a stream.
 struct Wire {
-    stream: TlsStream<TcpStream>,
+    stream: Encrypted,
     buffer: Vec<u8>,
     read: usize,
     /// What was received so far, without requests for proof.

@@ -5,6 +5,8 @@
 
 pub mod cancel;
 mod handshake;
+mod socket;
+mod tls;
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,8 +17,8 @@ use tokio::{
     net::TcpStream,
     time::timeout,
 };
-use tokio_rustls::{TlsConnector, client::TlsStream};
 
+pub use self::{socket::Paced, tls::Encrypted};
 use crate::{
     credential::{Login, Route},
     env::Env,
@@ -50,7 +52,7 @@ impl Default for Options {
 /// A session that the warehouse has opened and that waits for a query.
 pub struct Connection {
     /// The encrypted stream.
-    pub stream: TlsStream<TcpStream>,
+    pub stream: Encrypted,
     /// Bytes that arrived after the server was ready; empty unless it speaks out of turn.
     pub leftover: Vec<u8>,
     /// What the server said of itself, in its order. Some drivers' values are secret: do not log them.
@@ -110,7 +112,7 @@ pub async fn connect(login: &Login, options: &Options) -> Result<Connection> {
 /// # Errors
 /// `LoginRefused` with the SQLSTATE when the warehouse says no, its words ([`Refused`]) being the source; `Unreachable`
 /// when the connection breaks.
-pub async fn sign_in(stream: TlsStream<TcpStream>, login: &Login, options: &Options) -> Result<Connection> {
+pub async fn sign_in(stream: Encrypted, login: &Login, options: &Options) -> Result<Connection> {
     let opened = timeout(SIGN_IN, handshake::sign_in(stream, login, options)).await;
     let opened = opened.map_err(|_| Error::new(ErrorKind::Unreachable, "the warehouse did not finish the sign-in in time"));
     opened.flatten().map_err(|error| error.with_target(&login.target))
@@ -146,7 +148,7 @@ pub async fn reach(route: &Route) -> Result<TcpStream> {
 ///
 /// # Errors
 /// As [`connect`].
-pub async fn encrypted(route: &Route, options: &Options) -> Result<TlsStream<TcpStream>> {
+pub async fn encrypted(route: &Route, options: &Options) -> Result<Encrypted> {
     let work = async {
         let config = options.tls.get(&options.env, route.ca_file.as_deref())?;
         let stream = reach(route).await?;
@@ -156,7 +158,7 @@ pub async fn encrypted(route: &Route, options: &Options) -> Result<TlsStream<Tcp
     work.await.map_err(|error: Error| error.with_target(&route.target))
 }
 
-async fn encrypt(mut stream: TcpStream, route: &Route, config: Arc<ClientConfig>) -> Result<TlsStream<TcpStream>> {
+async fn encrypt(mut stream: TcpStream, route: &Route, config: Arc<ClientConfig>) -> Result<Encrypted> {
     let broken = |error: std::io::Error| Error::new(ErrorKind::Unreachable, format!("the connection broke: {error}")).with_source(error);
     let mut request = Vec::new();
     shiftkey_wire::startup::FirstPacket::SslRequest.encode(&mut request);
@@ -171,7 +173,7 @@ async fn encrypt(mut stream: TcpStream, route: &Route, config: Arc<ClientConfig>
     let verified = route.server_name.as_deref().unwrap_or(&route.endpoint.host);
     let name = ServerName::try_from(verified.strip_suffix('.').unwrap_or(verified).to_owned())
         .map_err(|_| Error::config(format!("'{verified}' cannot stand on a certificate")))?;
-    TlsConnector::from(config).connect(name, stream).await.map_err(|error| {
+    Encrypted::connect(Paced::new(stream), config, name).await.map_err(|error| {
         if matches!(error.get_ref(), Some(inner) if inner.is::<rustls::Error>()) {
             Error::config(format!("the certificate of {verified} is not accepted: {error}"))
                 .with_hint("through a tunnel or load balancer set server_name to the cluster's own host name; for a private CA set ca_file")

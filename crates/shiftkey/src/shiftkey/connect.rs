@@ -1,12 +1,11 @@
 //! From a target to an open session: dialling while the credential is on its way, and what is tried again.
 
-use tokio::{net::TcpStream, try_join};
-use tokio_rustls::client::TlsStream;
+use tokio::try_join;
 
 use super::Shiftkey;
 use crate::{
     credential::{Endpoint, Login, Route},
-    dial::{self, Connection, Options},
+    dial::{self, Connection, Encrypted, Options},
     error::{ErrorKind, Result},
     target::Target,
 };
@@ -41,7 +40,7 @@ impl Shiftkey {
     }
 
     /// An encrypted stream to where the target listens or, if it does not answer there, to where it has moved.
-    async fn dial(&self, target: &Target, options: &Options) -> Result<(Endpoint, TlsStream<TcpStream>)> {
+    async fn dial(&self, target: &Target, options: &Options) -> Result<(Endpoint, Encrypted)> {
         let known = self.endpoint(target).await?;
         let error = match dial::encrypted(&Route::new(target, known.clone()), options).await {
             Ok(stream) => return Ok((known, stream)),
