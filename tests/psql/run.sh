@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The installed psql against the sandbox, on each engine: who signs in, and who does not.
-# Needs psql and PostgreSQL's server programs; SHIFTKEY names the binary.
+# Needs psql, openssl and PostgreSQL's server programs; SHIFTKEY names the binary.
 set -euo pipefail
 shiftkey=${SHIFTKEY:-target/debug/shiftkey}
 shiftkey=$(realpath "$shiftkey")
@@ -39,7 +39,46 @@ domain() {
         esac
     done
 }
-export -f inside domain
+# TLS and a secret between psql and the proxy, on loopback and on an address that other machines reach.
+tls() {
+    dir=$(mktemp -d)
+    trap 'kill "$proxy" 2>/dev/null; wait "$proxy" 2>/dev/null; rm -rf "$dir"' EXIT
+    fail() { printf 'psql: %s\n' "$*" >&2; cat "$dir/told" >&2; exit 1; }
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost \
+        -addext subjectAltName=DNS:localhost -keyout "$dir/key" -out "$dir/cert" 2>/dev/null
+    openssl rand -base64 24 >"$dir/secret"
+    chmod 600 "$dir/key" "$dir/secret"
+    start() {
+        "$shiftkey" proxy "prod/analytics=$1" --json --tls-cert "$dir/cert" --tls-key "$dir/key" "${@:2}" >"$dir/out" 2>"$dir/told" &
+        proxy=$!
+        for _ in $(seq 200); do
+            port=$(sed -n 's/.*"port": \([0-9]*\).*/\1/p' "$dir/out")
+            [ -n "$port" ] && return
+            kill -0 "$proxy" 2>/dev/null || fail "the proxy has ended"
+            sleep 0.05
+        done
+        fail "the proxy does not listen"
+    }
+    query() { psql -XAtw -c "$1" "host=localhost port=$port dbname=dev user=me sslrootcert=$dir/cert ${*:2}" 2>&1; }
+    start 127.0.0.1:0
+    [ "$(query 'select 1' sslmode=verify-full)" = 1 ] || fail "verify-full: $(query 'select 1' sslmode=verify-full)"
+    [ "$(query 'select 2' sslmode=disable)" = 2 ] || fail "without TLS on loopback"
+    case $(query '\conninfo' sslmode=prefer) in *SSL*) ;; *) fail "prefer does not take TLS: $(query '\conninfo' sslmode=prefer)" ;; esac
+    kill "$proxy"; wait "$proxy" || fail "the proxy ended with $?"
+    start 0.0.0.0:0 --client-secret-file "$dir/secret"
+    PGPASSWORD=$(cat "$dir/secret")
+    export PGPASSWORD
+    [ "$(query 'select 3' sslmode=verify-full)" = 3 ] || fail "with the secret: $(query 'select 3' sslmode=verify-full)"
+    case $(query 'select 4' sslmode=disable) in *"TLS alone"*) ;; *) fail "without TLS: $(query 'select 4' sslmode=disable)" ;; esac
+    case $(PGPASSWORD=a-guess-that-is-wrong query 'select 5' sslmode=require) in *"client secret is wrong"*) ;; *) fail "a wrong secret" ;; esac
+    # libpq begins with TLS at once since version 17.
+    if psql --version | grep -Eq ' (1[7-9]|[2-9][0-9])'; then
+        [ "$(query 'select 6' sslmode=verify-full sslnegotiation=direct)" = 6 ] || fail "direct TLS"
+    fi
+    kill "$proxy"; wait "$proxy" || fail "the proxy ended with $?"
+    echo "ok: TLS and a secret"
+}
+export -f inside domain tls
 
 for engine in embedded postgres; do
     for challenge in cleartext md5 scram; do
@@ -68,6 +107,8 @@ done
 # Redshift's own challenge, which psql does not know: the proxy answers it.
 "$shiftkey" sandbox -q --engine embedded --challenge digest -- \
     "$shiftkey" connect prod/analytics -- -XAtc "select 'ok: embedded digest, ' || current_user"
+
+"$shiftkey" sandbox -q --engine embedded -- bash -euo pipefail -c tls
 
 if [ "$(id -u)" = 0 ] && unshare -m true 2>/dev/null; then
     "$shiftkey" sandbox -q --engine embedded -- bash -euo pipefail -c domain

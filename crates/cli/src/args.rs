@@ -170,7 +170,8 @@ pub(crate) enum Command {
     /// Prints where to connect and runs until Ctrl-C or SIGTERM, which let sessions finish. Only processes of your own user get in.
     /// LISTEN is a port, an address and port, a directory for a unix socket, or `systemd` for a socket that a .socket unit passes;
     /// without it a target gets a unix socket and a free port on loopback. Without a target, or for the target '*', clients choose one: they give its name as the
-    /// database (environment/name or environment/name/database). SIGHUP reads the configuration anew.
+    /// database (environment/name or environment/name/database). The configuration is read anew when it changes, and on SIGHUP.
+    /// An address that other machines reach needs --tls-cert, --tls-key and --client-secret-file.
     #[command(after_help = PROXY_EXAMPLES)]
     Proxy(Box<ProxyArgs>),
     /// Run a pretend AWS and pretend warehouses on loopback, for trials and tests
@@ -316,6 +317,15 @@ pub(crate) struct ProxyArgs {
     /// Serve health, metrics and a status page on this port of loopback; 0 takes a free one
     #[arg(long, value_name = "PORT")]
     pub(crate) admin: Option<u16>,
+    /// Serve TLS to clients of TCP that ask for it, with this certificate and its chain (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The certificate's key (PEM), which nobody else may read
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Ask clients of TCP for the password in this file, which nobody else may read
+    #[arg(long, value_name = "FILE")]
+    pub(crate) client_secret_file: Option<PathBuf>,
     /// Let everybody in who reaches an address that is not of this machine alone
     #[arg(long)]
     pub(crate) dangerously_listen_anywhere: bool,

@@ -7,9 +7,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use rustix::rand::{GetRandomFlags, getrandom};
 use shiftkey::{Route, dial::BackendKey};
 use shiftkey_wire::startup::CancelRequest;
+
+use crate::random::random;
 
 /// The keys of all sessions.
 #[derive(Debug, Default)]
@@ -64,12 +65,6 @@ impl Drop for Registered {
     fn drop(&mut self) {
         self.keys.lock().remove(&self.ours.process_id);
     }
-}
-
-fn random() -> io::Result<[u8; 4]> {
-    let mut bytes = [0; 4];
-    let length = getrandom(&mut bytes, GetRandomFlags::empty())?;
-    if length == bytes.len() { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
 #[cfg(test)]

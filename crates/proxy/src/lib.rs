@@ -1,8 +1,8 @@
 //! The local listener that signs any PostgreSQL client in to Amazon Redshift.
 //!
 //! ```text
-//! Listener (unix socket, loopback TCP) ── admit (whose process is it?) ── opening (first packets) ── route (which target?)
-//!     ── session (Shiftkey::connect, welcome) ── relay (bytes, untouched)
+//! Listener (unix socket, TCP) ── admit (whose process is it?) ── client, opening (TLS, first packets) ── client_secret
+//!     ── route (which target?) ── session (Shiftkey::connect, welcome) ── relay (bytes, untouched)
 //! ```
 //!
 //! A [`Listener`] is bound first, so that what is in the way is told before anything runs; a [`Proxy`] then serves listeners
@@ -12,24 +12,33 @@
 pub mod admin;
 pub mod admit;
 mod cancel;
+mod certificate;
+mod client;
+mod client_secret;
 pub mod listen;
 mod opening;
 mod parameters;
+mod private_file;
 mod proxy;
+mod random;
 pub mod reject;
 mod relay;
 pub mod route;
+mod seat;
 mod session;
 mod sock_diag;
 pub mod stats;
 mod stream;
 mod warm;
+pub mod watch;
 
 #[doc(hidden)]
 pub use self::opening::first_packets;
 pub use self::{
     admin::Admin,
     admit::Admission,
+    certificate::Certificate,
+    client_secret::ClientSecret,
     listen::{Audience, Listen, Listener},
     proxy::{Ended, Proxy, Reason, Settings},
     route::{Resolve, Routes, Serves, Users},

@@ -1,4 +1,4 @@
-//! Where clients come in: a unix socket that libpq finds, or loopback TCP.
+//! Where clients come in: a unix socket that libpq finds, or TCP, on loopback unless more is meant.
 
 use std::{
     fmt, fs, io,
@@ -9,12 +9,13 @@ use std::{
     },
     path::{Path, PathBuf},
     str::FromStr,
+    sync::Arc,
 };
 
 use shiftkey::{Error, ErrorKind, Result};
 use tokio::net::{TcpListener, UnixListener};
 
-use crate::{admit::Admission, route::Routes, stream::Stream};
+use crate::{admit::Admission, certificate::Certificate, client_secret::ClientSecret, route::Routes, stream::Stream};
 
 /// The port in a unix socket's name unless another is given: the one that libpq looks for by itself.
 pub const SOCKET_PORT: u16 = 5432;
@@ -36,13 +37,17 @@ pub enum Listen {
     },
 }
 
-/// Who may connect.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Audience {
-    /// Whoever reaches the address. The proxy has no way to know who that is.
-    Anyone,
-    /// Processes of these users of this machine.
-    Users(Admission),
+/// Who may connect, and how.
+#[derive(Clone, Debug)]
+pub struct Audience {
+    /// Processes of these users of this machine; `None` where the proxy has no way to know who that is.
+    pub(crate) users: Option<Admission>,
+    /// What they must prove to know.
+    pub(crate) secret: Option<Arc<ClientSecret>>,
+    /// What TLS is served with.
+    pub(crate) certificate: Option<Arc<Certificate>>,
+    /// Who comes without TLS is turned away.
+    pub(crate) tls_alone: bool,
 }
 
 /// A bound address that accepts nobody yet. A unix socket is removed when this is dropped.
@@ -120,6 +125,37 @@ impl fmt::Display for Listen {
     }
 }
 
+// === impl Audience ===
+
+impl Audience {
+    /// Processes of these users of this machine.
+    pub fn users(admission: Admission) -> Self {
+        Self { users: Some(admission), secret: None, certificate: None, tls_alone: false }
+    }
+
+    /// Whoever reaches the address. The proxy has no way to know who that is.
+    pub fn anyone() -> Self {
+        Self { users: None, secret: None, certificate: None, tls_alone: false }
+    }
+
+    /// Whoever proves to know the secret, from wherever, over TLS alone.
+    pub fn holders(secret: Arc<ClientSecret>, certificate: Arc<Certificate>) -> Self {
+        Self { users: None, secret: Some(secret), certificate: Some(certificate), tls_alone: true }
+    }
+
+    /// The same, who must prove to know the secret too.
+    #[must_use]
+    pub fn with_secret(self, secret: Option<Arc<ClientSecret>>) -> Self {
+        Self { secret: secret.or(self.secret), ..self }
+    }
+
+    /// The same, with TLS for those who ask for it.
+    #[must_use]
+    pub fn with_certificate(self, certificate: Option<Arc<Certificate>>) -> Self {
+        Self { certificate: certificate.or(self.certificate), ..self }
+    }
+}
+
 // === impl Listener ===
 
 impl Listener {
@@ -136,7 +172,7 @@ impl Listener {
             }),
             Listen::Unix { directory, .. } => {
                 let path = listen.socket_file().unwrap_or_default();
-                let wide = !matches!(&audience, Audience::Users(admission) if !admission.is_wide());
+                let wide = audience.users.as_ref().is_none_or(Admission::is_wide);
                 bind_unix(directory, path, wide).map(|(socket, file)| (Socket::Unix(socket), listen.clone(), Some(file)))
             }
         };
@@ -197,7 +233,7 @@ fn bind_tcp(address: SocketAddr, audience: &Audience) -> io::Result<TcpListener>
 
 /// On an address that other machines reach, users cannot be told apart.
 fn reachable_as_meant(address: SocketAddr, audience: &Audience) -> io::Result<()> {
-    let meant = address.ip().is_loopback() || *audience == Audience::Anyone;
+    let meant = address.ip().is_loopback() || audience.users.is_none();
     if meant { Ok(()) } else { Err(io::ErrorKind::PermissionDenied.into()) }
 }
 
@@ -246,7 +282,8 @@ fn in_the_way(listen: &Listen, error: io::Error) -> Error {
         (io::ErrorKind::AlreadyExists, _) => told("is there already and not a socket of yours", "listen elsewhere"),
         (io::ErrorKind::PermissionDenied, Listen::Tcp(address)) if !address.ip().is_loopback() => told(
             "can be reached from other machines, where no one can tell who connects",
-            "listen on 127.0.0.1, share a unix socket, or say --dangerously-listen-anywhere",
+            "listen on 127.0.0.1 or share a unix socket; else give --tls-cert, --tls-key and --client-secret-file, or say \
+             --dangerously-listen-anywhere",
         ),
         (io::ErrorKind::InvalidInput, Listen::Unix { .. }) => {
             told("is too long for a unix socket's path (107 bytes)", "choose a shorter directory")

@@ -1,5 +1,7 @@
 //! A client's first packets, up to what it wants.
 
+use std::{sync::LazyLock, time::Duration};
+
 use shiftkey_wire::{
     WireError,
     error_fields::{ErrorFields, sqlstate},
@@ -7,10 +9,14 @@ use shiftkey_wire::{
 };
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
+use crate::client_secret::ClientSecret;
+
 /// What a client wants.
 #[derive(Debug)]
 pub(crate) enum Opening {
     Cancel(CancelRequest),
+    /// TLS, which it was promised.
+    Encryption,
     /// Nothing: it left. Health checks do.
     Nothing,
     /// To sign in. What it sent beyond its packet comes along.
@@ -21,35 +27,49 @@ pub(crate) enum Opening {
 #[derive(Debug)]
 pub(crate) struct Broken(pub(crate) ErrorFields);
 
-/// Reads the first packets. Encryption is declined (`N`), each kind once, in any order: this side of the proxy does not
-/// leave the machine. What comes together with such a request, before the answer, may be anyone's and is refused
+/// How it stands with TLS.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Tls {
+    /// There is none.
+    Declined,
+    /// It begins when the client asks for it.
+    Offered,
+    /// It has begun.
+    Begun,
+}
+
+/// Reads the first packets. Requests for encryption are answered, each kind once, in any order: GSSAPI is declined (`N`), TLS
+/// as well or promised (`S`). What comes together with such a request, before the answer, may be anyone's and is refused
 /// (CVE-2021-3935).
 ///
 /// # Errors
 /// What the client is to be told, when it breaks the protocol or the connection.
-pub(crate) async fn open<S: AsyncRead + AsyncWrite + Unpin>(client: &mut S) -> Result<Opening, Broken> {
+pub(crate) async fn open<S: AsyncRead + AsyncWrite + Unpin>(client: &mut S, offer: Tls) -> Result<Opening, Broken> {
     let mut ahead = Vec::with_capacity(1024);
-    let (mut tls, mut gss) = (false, false);
+    let (mut tls, mut gss) = (offer == Tls::Begun, offer == Tls::Begun);
     loop {
         let Some(packet) = packet(client, &mut ahead).await? else { return Ok(Opening::Nothing) };
-        let asked = match packet {
+        let (asked, promised) = match packet {
             FirstPacket::Cancel(cancel) => return Ok(Opening::Cancel(cancel)),
             FirstPacket::Startup(startup) => return Ok(Opening::Startup(startup, ahead)),
-            FirstPacket::GssEncRequest => &mut gss,
-            FirstPacket::SslRequest => &mut tls,
+            FirstPacket::GssEncRequest => (&mut gss, false),
+            FirstPacket::SslRequest => (&mut tls, offer == Tls::Offered),
         };
         if std::mem::replace(asked, true) {
-            return Err(violation("encryption was declined already"));
+            return Err(violation("encryption was answered already"));
         }
         if !ahead.is_empty() {
             return Err(violation("unencrypted data was sent together with a request for encryption"));
         }
         let answered = async {
-            client.write_all(b"N").await?;
+            client.write_all(if promised { b"S" } else { b"N" }).await?;
             client.flush().await
         };
         if answered.await.is_err() {
             return Ok(Opening::Nothing);
+        }
+        if promised {
+            return Ok(Opening::Encryption);
         }
     }
 }
@@ -76,6 +96,7 @@ async fn packet<S: AsyncRead + Unpin>(client: &mut S, ahead: &mut Vec<u8>) -> Re
 /// When the proxy would answer what it must not.
 #[doc(hidden)]
 pub fn first_packets(bytes: &[u8], width: usize) {
+    static SECRET: LazyLock<ClientSecret> = LazyLock::new(|| ClientSecret::of("correct horse battery staple"));
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime without drivers needs nothing");
     let (mut client, mut server) = tokio::io::duplex(width);
     let answers = runtime.block_on(async {
@@ -88,13 +109,21 @@ pub fn first_packets(bytes: &[u8], width: usize) {
             answers
         };
         let listen = async move {
-            if let Ok(Opening::Startup(startup, _)) = open(&mut server).await {
+            // What comes after a promise is TLS's to read, and stands for what has come through it here.
+            let opened = match open(&mut server, Tls::Offered).await {
+                Ok(Opening::Encryption) => open(&mut server, Tls::Begun).await,
+                opened => opened,
+            };
+            if let Ok(Opening::Startup(startup, mut ahead)) = opened {
                 let _ = crate::parameters::read(&startup);
+                let proven = SECRET.ask(&mut server, &mut ahead, Duration::ZERO).await;
+                assert!(!matches!(proven, Ok(Ok(()))), "nobody knows the secret");
             }
         };
         tokio::join!(talk, listen).0
     });
-    assert!(answers.len() <= 2 && answers.iter().all(|byte| *byte == b'N'), "{answers:?}");
+    let answered = answers.iter().take_while(|byte| b"NS".contains(byte)).count();
+    assert!(answered <= 2 && matches!(answers[answered..], [] | [b'R', ..]), "{answers:?}");
 }
 
 fn malformed(error: WireError) -> Broken {
@@ -105,7 +134,7 @@ fn malformed(error: WireError) -> Broken {
         }
         _ => {
             let Broken(fields) = violation("this is not a startup packet of the PostgreSQL protocol");
-            let hint = "this port speaks PostgreSQL without TLS: use sslmode=prefer or disable";
+            let hint = "clients of PostgreSQL and of Amazon Redshift connect here";
             Broken(ErrorFields { hint: Some(hint.to_owned()), ..fields })
         }
     }
@@ -133,6 +162,10 @@ mod tests {
 
     /// What comes of these bytes, each piece sent once the one before was answered; and what was answered.
     async fn opened(pieces: &[&[u8]], width: usize) -> (Result<Opening, Broken>, Vec<u8>) {
+        opened_with(Tls::Declined, pieces, width).await
+    }
+
+    async fn opened_with(offer: Tls, pieces: &[&[u8]], width: usize) -> (Result<Opening, Broken>, Vec<u8>) {
         let (mut client, mut server) = duplex(width);
         let pieces: Vec<Vec<u8>> = pieces.iter().map(|piece| piece.to_vec()).collect();
         let talking = tokio::spawn(async move {
@@ -150,7 +183,7 @@ mod tests {
             let _ = client.read_to_end(&mut answers).await;
             answers
         });
-        let outcome = open(&mut server).await;
+        let outcome = open(&mut server, offer).await;
         drop(server);
         (outcome, talking.await.unwrap())
     }
@@ -174,8 +207,8 @@ mod tests {
     async fn what_breaks_the_protocol_is_told() {
         let startup = startup();
         for (pieces, code, needle) in [
-            (vec![SSL, SSL], "08P01", "declined already"),
-            (vec![GSS, SSL, GSS], "08P01", "declined already"),
+            (vec![SSL, SSL], "08P01", "answered already"),
+            (vec![GSS, SSL, GSS], "08P01", "answered already"),
             (vec![&[SSL, &startup].concat()[..]], "08P01", "together with a request for encryption"),
             (vec![&[GSS, SSL].concat()[..]], "08P01", "together with a request for encryption"),
             (vec![b"GET / HTTP/1.1\r\n\r\n"], "08P01", "not a startup packet"),
@@ -187,6 +220,24 @@ mod tests {
             let (outcome, _) = opened(&pieces, 4096).await;
             let Err(Broken(fields)) = outcome else { panic!("{pieces:?}: {outcome:?}") };
             assert!(fields.code == code && fields.message.contains(needle), "{fields:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn tls_is_promised_once_and_nothing_comes_before_it() {
+        let startup = startup();
+        for (before, answers) in [(&[SSL][..], &b"S"[..]), (&[GSS, SSL], b"NS")] {
+            for width in [1, 4096] {
+                let (outcome, seen) = opened_with(Tls::Offered, before, width).await;
+                assert!(matches!(outcome, Ok(Opening::Encryption)) && seen == answers, "{outcome:?} {seen:?}");
+            }
+        }
+        assert!(matches!(opened_with(Tls::Offered, &[GSS, &startup], 64).await.0, Ok(Opening::Startup(..))));
+        let (outcome, seen) = opened_with(Tls::Offered, &[&[SSL, &startup].concat()], 4096).await;
+        assert!(matches!(outcome, Err(Broken(fields)) if fields.message.contains("together with")) && seen.is_empty());
+        for again in [SSL, GSS] {
+            let (outcome, seen) = opened_with(Tls::Begun, &[again], 64).await;
+            assert!(matches!(outcome, Err(Broken(fields)) if fields.message.contains("answered already")) && seen.is_empty());
         }
     }
 

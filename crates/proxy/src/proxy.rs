@@ -19,8 +19,9 @@ use tokio::{
 
 use crate::{
     cancel::Keys,
+    client,
     listen::Listener,
-    session,
+    reject, session,
     stats::{Session, Stats},
     warm::{self, Recent},
 };
@@ -34,6 +35,8 @@ pub struct Settings {
     pub first_packet: Duration,
     /// From then until the client is in: credential, connection, sign-in.
     pub sign_in: Duration,
+    /// What a wrong client secret costs.
+    pub pause: Duration,
     /// For sessions to finish once the proxy is told to stop.
     pub drain: Duration,
     /// How often credentials in use are looked at, to renew them ahead of their clients.
@@ -55,6 +58,7 @@ impl Default for Settings {
             first_packet: Duration::from_secs(30),
             // A resumed serverless workgroup takes a minute.
             sign_in: Duration::from_secs(120),
+            pause: Duration::from_secs(1),
             drain: Duration::from_secs(30),
             renew_every: Duration::from_secs(60),
             idle_exit: None,
@@ -187,9 +191,11 @@ impl Proxy {
                 Some(_) = sessions.join_next() => idle_since = Instant::now(),
                 Some(arrival) = arrivals.recv() => {
                     self.0.stats.accepted();
+                    let Arrival { stream, audience, routes } = arrival;
                     if sessions.len() < self.0.settings.sessions.saturating_add(BEYOND) {
-                        let Arrival { stream, audience, routes } = arrival;
                         sessions.spawn(session::serve(stream, audience, routes, Arc::clone(&self.0)));
+                    } else {
+                        client::turn_away_unheard(&stream, &reject::encode(reject::full(self.0.settings.sessions)));
                     }
                 }
             }

@@ -58,6 +58,23 @@ pub(crate) fn full(limit: usize) -> ErrorFields {
     ErrorFields { hint: Some(hint.to_owned()), ..ErrorFields::fatal(sqlstate::TOO_MANY_CONNECTIONS, message) }
 }
 
+/// What a client without TLS is told where there must be some.
+pub(crate) fn unencrypted() -> ErrorFields {
+    let fields = ErrorFields::fatal(sqlstate::INVALID_AUTHORIZATION, "shiftkey: this address takes clients with TLS alone");
+    ErrorFields { hint: Some("set sslmode=verify-full, or require".to_owned()), ..fields }
+}
+
+/// What a session's client is told when the proxy ends before it does.
+pub(crate) fn cut() -> ErrorFields {
+    ErrorFields::fatal(sqlstate::ADMIN_SHUTDOWN, "shiftkey: the connection is cut, since the proxy was told to stop")
+}
+
+/// What a session's client is told when the warehouse leaves it without a word.
+pub(crate) fn lost() -> ErrorFields {
+    let fields = ErrorFields::fatal(sqlstate::CONNECTION_FAILURE, "shiftkey: the connection to the warehouse is lost");
+    ErrorFields { hint: Some("connect again".to_owned()), ..fields }
+}
+
 /// What a client is told when signing in took too long.
 pub(crate) fn late(what: &str) -> ErrorFields {
     ErrorFields::fatal(sqlstate::CANNOT_CONNECT, format!("shiftkey: {what} in time"))

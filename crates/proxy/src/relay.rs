@@ -14,6 +14,8 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::{reject, seat::Tail};
+
 /// What is read before it is written. More was not faster on loopback; less costs a system call for each TLS record.
 const STRETCH: usize = 256 * 1024;
 /// A record of TLS that comes where there is less room would have to be kept in part.
@@ -23,14 +25,24 @@ thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Bytes that were read from each side.
+/// Bytes that were read from each side, and the last that were written to it.
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
     pub(crate) from_client: AtomicU64,
     pub(crate) from_upstream: AtomicU64,
+    pub(crate) to_client: Tail,
+    pub(crate) to_upstream: Tail,
 }
 
-/// Relays until both sides have said all, or one breaks. A side that ends its half is told to the other, which may go on.
+impl Traffic {
+    /// Whether a client that loses its session can be told, and did not mean to end it.
+    pub(crate) fn owes_a_word(&self) -> bool {
+        self.to_client.is_ready_for_query() && !self.to_upstream.is_terminate()
+    }
+}
+
+/// Relays until both sides have said all, or one breaks. A side that ends its half is told to the other, which may go on; a
+/// client that the warehouse leaves is told so between two messages.
 pub(crate) async fn relay<C, U>(client: &mut C, upstream: &mut U, traffic: &Traffic) -> io::Result<()>
 where
     C: AsyncRead + AsyncWrite + Unpin,
@@ -38,8 +50,10 @@ where
 {
     let (mut up, mut down) = (Pump::default(), Pump::default());
     poll_fn(|cx| {
-        let sent = up.poll(cx, Pin::new(client), Pin::new(upstream), &traffic.from_client)?;
-        let received = down.poll(cx, Pin::new(upstream), Pin::new(client), &traffic.from_upstream)?;
+        let sent = up.poll(cx, Pin::new(client), Pin::new(upstream), (&traffic.from_client, &traffic.to_upstream), || None)?;
+        let left = up.end.is_some();
+        let last_words = || (!left && traffic.owes_a_word()).then(|| reject::encode(reject::lost()));
+        let received = down.poll(cx, Pin::new(upstream), Pin::new(client), (&traffic.from_upstream, &traffic.to_client), last_words)?;
         if sent.is_ready() && received.is_ready() { Poll::Ready(Ok(())) } else { Poll::Pending }
     })
     .await
@@ -55,6 +69,8 @@ struct Pump {
     unflushed: bool,
     /// How the reading ended.
     end: Option<io::Result<()>>,
+    /// Whatever was to be said at the end was said.
+    told: bool,
     done: bool,
 }
 
@@ -64,24 +80,31 @@ impl Pump {
         cx: &mut Context<'_>,
         mut reader: Pin<&mut R>,
         mut writer: Pin<&mut W>,
-        count: &AtomicU64,
+        (count, tail): (&AtomicU64, &Tail),
+        last_words: impl Fn() -> Option<Vec<u8>>,
     ) -> Poll<io::Result<()>>
     where
         R: AsyncRead,
         W: AsyncWrite,
     {
         while !self.done {
-            ready!(self.poll_kept(cx, writer.as_mut()))?;
+            ready!(self.poll_kept(cx, writer.as_mut(), tail))?;
             match self.end.take() {
                 Some(Ok(())) => {
                     self.end = Some(Ok(()));
+                    if !std::mem::replace(&mut self.told, true)
+                        && let Some(words) = last_words()
+                    {
+                        self.kept = words;
+                        continue;
+                    }
                     ready!(writer.as_mut().poll_shutdown(cx))?;
                     self.done = true;
                 }
                 Some(Err(error)) => return Poll::Ready(Err(error)),
                 None => {
-                    let moved =
-                        SCRATCH.with_borrow_mut(|scratch| self.poll_stretch(cx, reader.as_mut(), writer.as_mut(), scratch, count))?;
+                    let moved = SCRATCH
+                        .with_borrow_mut(|scratch| self.poll_stretch(cx, reader.as_mut(), writer.as_mut(), scratch, (count, tail)))?;
                     if !moved && self.end.is_none() {
                         if self.unflushed && writer.as_mut().poll_flush(cx)?.is_ready() {
                             self.unflushed = false;
@@ -95,11 +118,14 @@ impl Pump {
     }
 
     /// Writes what was kept, and gives its memory back.
-    fn poll_kept<W: AsyncWrite>(&mut self, cx: &mut Context<'_>, mut writer: Pin<&mut W>) -> Poll<io::Result<()>> {
+    fn poll_kept<W: AsyncWrite>(&mut self, cx: &mut Context<'_>, mut writer: Pin<&mut W>, tail: &Tail) -> Poll<io::Result<()>> {
         while self.taken < self.kept.len() {
             match ready!(writer.as_mut().poll_write(cx, &self.kept[self.taken..]))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                written => self.taken += written,
+                written => {
+                    tail.passed(&self.kept[self.taken..self.taken + written]);
+                    self.taken += written;
+                }
             }
         }
         (self.kept, self.taken) = (Vec::new(), 0);
@@ -113,7 +139,7 @@ impl Pump {
         mut reader: Pin<&mut R>,
         mut writer: Pin<&mut W>,
         scratch: &mut Vec<u8>,
-        count: &AtomicU64,
+        (count, tail): (&AtomicU64, &Tail),
     ) -> io::Result<bool>
     where
         R: AsyncRead,
@@ -142,7 +168,10 @@ impl Pump {
         while !bytes.is_empty() {
             match writer.as_mut().poll_write(cx, bytes) {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(Ok(written)) => bytes = &bytes[written..],
+                Poll::Ready(Ok(written)) => {
+                    tail.passed(&bytes[..written]);
+                    bytes = &bytes[written..];
+                }
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Pending => {
                     self.kept.extend_from_slice(bytes);

@@ -1,6 +1,6 @@
 //! One connection, from its first byte to its last.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, sync::Arc};
 
 use shiftkey::dial::{self, Connection, Options};
 use shiftkey_wire::{
@@ -9,46 +9,52 @@ use shiftkey_wire::{
     frame,
     startup::{CancelRequest, StartupMessage},
 };
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    sync::OwnedSemaphorePermit,
-    time::timeout,
-};
+use tokio::{io::AsyncWriteExt as _, sync::OwnedSemaphorePermit, time::timeout};
 
 use crate::{
     admit::Refusal,
     cancel::Registered,
+    client::{self, Client, turn_away_unheard},
     listen::Audience,
-    opening::{self, Broken, Opening},
+    opening::{Broken, Opening},
     parameters::{self, Asked},
     proxy::Shared,
     reject, relay,
     route::Routes,
+    seat::Seat,
     stats::{Failure, Session},
     stream::Stream,
 };
 
-/// What a client that was told why it fails may take to leave.
-const FAREWELL: Duration = Duration::from_secs(2);
-
 /// Serves one connection.
-pub(crate) async fn serve(mut client: Stream, audience: Audience, routes: Routes, shared: Arc<Shared>) {
+pub(crate) async fn serve(stream: Stream, audience: Audience, routes: Routes, shared: Arc<Shared>) {
     // Asked at once, while the peer can be assumed to be there.
-    let admitted = match &audience {
-        Audience::Anyone => Ok(None),
-        Audience::Users(admission) => admission.judge(client.peer_uid()).map(Some),
+    let admitted = match &audience.users {
+        None => Ok(None),
+        Some(admission) => admission.judge(stream.peer_uid()).map(Some),
     };
-    // Those beyond go without a word: they could fill the proxy with words that they wait for.
+    // Those beyond are not heard out: they could fill the proxy with words that they wait for.
     let _stranger = match &admitted {
         Ok(_) => None,
         Err(refusal) => match shared.strangers.try_acquire() {
             Ok(place) => Some(place),
-            Err(_) => return refused(refusal, &shared),
+            Err(_) => {
+                refused(refusal, &shared);
+                return turn_away_unheard(&stream, &reject::encode(reject::stranger(refusal)));
+            }
         },
     };
-    let opening = timeout(shared.settings.first_packet, opening::open(&mut client)).await;
+    let mut client = Some(Client::Plain(stream));
+    let opening = timeout(shared.settings.first_packet, client::open(&mut client, audience.certificate.as_deref())).await;
+    let Some(mut seat) = client.map(Seat::new) else {
+        // It broke off TLS, or took too long for it.
+        if let Ok(Err(Broken(fields))) = opening {
+            note(&fields, &shared);
+        }
+        return;
+    };
     let served = match (opening, admitted) {
-        (Ok(Ok(Opening::Nothing)), _) => Ok(()),
+        (Ok(Ok(Opening::Nothing | Opening::Encryption)), _) => Ok(()),
         (Ok(Ok(Opening::Cancel(request))), Ok(_)) => {
             cancel(&request, &shared).await;
             Ok(())
@@ -60,15 +66,45 @@ pub(crate) async fn serve(mut client: Stream, audience: Audience, routes: Routes
         }
         (Ok(Ok(Opening::Startup(..))), Err(refusal)) => {
             refused(&refusal, &shared);
-            turn_away(&mut client, &reject::encode(reject::stranger(&refusal))).await
+            seat.turn_away(&reject::encode(reject::stranger(&refusal))).await
         }
-        (Ok(Ok(Opening::Startup(startup, ahead))), Ok(uid)) => sign_in_and_relay(client, uid, &startup, &ahead, &routes, &shared).await,
-        (Ok(Err(Broken(fields))), _) => fail(&mut client, fields, &shared).await,
-        (Err(_), _) => fail(&mut client, reject::late("the client did not send its startup packet"), &shared).await,
+        (Ok(Ok(Opening::Startup(startup, ahead))), Ok(uid)) => {
+            seat.waits();
+            match let_in(&mut seat, &startup, ahead, &audience, &shared).await {
+                Ok(Ok((asked, ahead))) => sign_in_and_relay(seat, uid, &asked, &ahead, &routes, &shared).await,
+                Ok(Err(fields)) => fail(&mut seat, fields, &shared).await,
+                Err(error) => Err(error),
+            }
+        }
+        (Ok(Err(Broken(fields))), _) => fail(&mut seat, fields, &shared).await,
+        (Err(_), _) => fail(&mut seat, reject::late("the client did not send its startup packet"), &shared).await,
     };
     if let Err(error) = served {
         tracing::debug!(%error, "a connection broke");
     }
+}
+
+/// Has the client prove what it must, and reads what it asks for. Gives back what it has sent beyond.
+async fn let_in(
+    seat: &mut Seat,
+    startup: &StartupMessage,
+    mut ahead: Vec<u8>,
+    audience: &Audience,
+    shared: &Shared,
+) -> io::Result<Result<(Asked, Vec<u8>), ErrorFields>> {
+    if audience.tls_alone && !seat.is_encrypted() {
+        return Ok(Err(reject::unencrypted()));
+    }
+    if let Some(secret) = &audience.secret {
+        let asking = secret.ask(&mut **seat, &mut ahead, shared.settings.pause);
+        match timeout(shared.settings.first_packet, asking).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(fields))) => return Ok(Err(fields)),
+            Ok(Err(error)) => return Err(error),
+            Err(_) => return Ok(Err(reject::late("the client did not prove that it knows the secret"))),
+        }
+    }
+    Ok(parameters::read(startup).map(|asked| (asked, ahead)))
 }
 
 /// A session that is signed in: what it took, and what it must give back.
@@ -81,34 +117,37 @@ struct SignedIn {
 }
 
 async fn sign_in_and_relay(
-    mut client: Stream,
+    mut seat: Seat,
     uid: Option<u32>,
-    startup: &StartupMessage,
+    asked: &Asked,
     ahead: &[u8],
     routes: &Routes,
     shared: &Arc<Shared>,
 ) -> io::Result<()> {
-    let asked = match parameters::read(startup) {
-        Ok(asked) => asked,
-        Err(fields) => return fail(&mut client, fields, shared).await,
-    };
-    let mut session = match timeout(shared.settings.sign_in, sign_in(&asked, uid, routes, shared)).await {
+    let mut session = match timeout(shared.settings.sign_in, sign_in(asked, uid, routes, shared)).await {
         Ok(Ok(session)) => session,
         Ok(Err((fields, bytes))) => {
             note(&fields, shared);
-            return turn_away(&mut client, &bytes).await;
+            return seat.turn_away(&bytes).await;
         }
-        Err(_) => return fail(&mut client, reject::late("the sign-in was not finished"), shared).await,
+        Err(_) => return fail(&mut seat, reject::late("the sign-in was not finished"), shared).await,
     };
+    let traffic = Arc::clone(&session.open.traffic);
+    seat.talks(&traffic);
     let welcome = welcome(&session.upstream.welcome, asked.negotiation.as_ref(), session.key.as_ref());
-    client.write_all(&welcome).await?;
-    client.write_all(&session.upstream.leftover).await?;
-    client.flush().await?;
+    for bytes in [&welcome, &session.upstream.leftover] {
+        seat.write_all(bytes).await?;
+        traffic.to_client.passed(bytes);
+    }
+    seat.flush().await?;
     session.upstream.stream.write_all(ahead).await?;
     session.upstream.stream.flush().await?;
+    traffic.to_upstream.passed(ahead);
     // Not needed any more, while a session may last for days.
     (session.upstream.welcome, session.upstream.leftover, session.upstream.parameters) = (Vec::new(), Vec::new(), Vec::new());
-    relay::relay(&mut client, &mut session.upstream.stream, &session.open.traffic).await
+    let relayed = relay::relay(&mut *seat, &mut session.upstream.stream, &traffic).await;
+    seat.leaves(if relayed.is_ok() { None } else { Some(reject::lost()) });
+    relayed
 }
 
 /// Finds the target and signs in to it.
@@ -181,25 +220,14 @@ fn refused(refusal: &Refusal, shared: &Shared) {
     tracing::warn!(%refusal, "a connection was refused");
 }
 
-async fn fail(client: &mut Stream, fields: ErrorFields, shared: &Shared) -> io::Result<()> {
+async fn fail(seat: &mut Seat, fields: ErrorFields, shared: &Shared) -> io::Result<()> {
     note(&fields, shared);
-    turn_away(client, &reject::encode(fields)).await
+    seat.turn_away(&reject::encode(fields)).await
 }
 
 fn note(fields: &ErrorFields, shared: &Shared) {
     tracing::info!(code = fields.code, message = fields.message, "a sign-in failed");
     shared.stats.failed(Failure { at: shared.settings.clock.now(), code: fields.code.clone(), message: fields.message.clone() });
-}
-
-/// Tells the client why, and waits until it has left: what it had still to say would reset the connection, and the reason
-/// would be lost.
-async fn turn_away(client: &mut Stream, bytes: &[u8]) -> io::Result<()> {
-    client.write_all(bytes).await?;
-    client.shutdown().await?;
-    let mut rest = [0; 1024];
-    let leaving = async { while client.read(&mut rest).await.is_ok_and(|length| length > 0) {} };
-    let _ = timeout(FAREWELL, leaving).await;
-    Ok(())
 }
 
 #[cfg(test)]
@@ -220,6 +248,6 @@ mod tests {
         let entered = messages(&[Backend::Authentication(Authentication::Ok)]);
         assert_eq!(welcome(&theirs, None, None), [&entered[..], &theirs].concat(), "a key that is absent stays absent");
         let negotiation = Backend::NegotiateProtocolVersion(3 << 16, vec![]);
-        assert!(welcome(&theirs, Some(&negotiation), None).starts_with(b"v"), "before anything else");
+        assert!(welcome(&theirs, Some(&negotiation), None).starts_with(b"v\0\0\0\x0c\0\x03\0\0"), "before anything else");
     }
 }

@@ -51,6 +51,15 @@ impl AsyncWrite for Stream {
         either!(self, stream => Pin::new(stream).poll_write(cx, bytes))
     }
 
+    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        either!(self, stream => Pin::new(stream).poll_write_vectored(cx, bytes))
+    }
+
+    /// TLS writes its records together, the last word of a handshake that fails among them.
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         either!(self, stream => Pin::new(stream).poll_flush(cx))
     }

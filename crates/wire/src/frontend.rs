@@ -101,6 +101,14 @@ impl Frontend {
         }
         body.counted()
     }
+
+    /// A later SCRAM message.
+    ///
+    /// # Errors
+    /// When it is another message.
+    pub fn sasl_response(frame: Frame<'_>) -> Result<&[u8], WireError> {
+        expect(frame, b'p').map(|mut body| body.rest())
+    }
 }
 
 fn expect(frame: Frame<'_>, tag: u8) -> Result<Body<'_>, WireError> {

@@ -39,7 +39,7 @@ impl Private {
             let directory = directory(env)?;
             (Listen::Unix { directory: directory.directory.path().to_owned(), port: SOCKET_PORT }, Some(directory))
         };
-        let listener = Listener::bind(&listen, Audience::Users(Admission::same_user()), Routes::to(target))?;
+        let listener = Listener::bind(&listen, Audience::users(Admission::same_user()), Routes::to(target))?;
         let settings = Settings { env: env.clone(), ..Settings::default() };
         Ok(Self { proxy: Proxy::new(shiftkey, settings), listener, _directory: directory })
     }

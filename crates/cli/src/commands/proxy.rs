@@ -1,5 +1,7 @@
 //! `proxy`: listeners until a signal, told in a way that can be pasted.
 
+mod guards;
+
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
@@ -10,10 +12,11 @@ use std::{
 use serde::Serialize;
 use shiftkey::{Config, Overrides, Result, Target};
 use shiftkey_proxy::{
-    Admin, Admission, Audience, Ended, Listen, Listener, Proxy, Reason, Resolve, Routes, Serves, Users, listen::SOCKET_PORT, stats::Session,
+    Admin, Ended, Listen, Listener, Proxy, Reason, Resolve, Routes, Serves, Users, listen::SOCKET_PORT, stats::Session, watch::Watch,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use self::guards::Guards;
 use crate::{
     args::ProxyArgs,
     exit::Failure,
@@ -35,10 +38,13 @@ pub(crate) async fn proxy(args: &ProxyArgs, settings: &Settings, printer: &Print
     // Listening before anything is printed: who reads the addresses may send a signal at once.
     let mut signals = Signals::listen()?;
     let configured = Arc::new(Configured::new(args, settings)?);
-    let listeners = bind_all(args, settings, &configured, printer)?;
+    let guards = Guards::load(args)?;
+    let mut watch = Watch::new(|| [Config::files(&settings.env, settings.global.config.as_deref()), guards.files()].concat());
+    let listeners = bind_all(args, settings, &configured, &guards, printer)?;
+    let names: Vec<String> = listeners.iter().map(|(name, _)| name.clone()).collect();
     let proxy = Proxy::new(settings.shiftkey()?, limits(args, settings));
     let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let admin = args.admin.map(|port| Admin::bind(address(port), admitted(args))).transpose()?;
+    let admin = args.admin.map(|port| Admin::bind(address(port), guards::admitted(args))).transpose()?;
     announce(&listeners, admin.as_ref(), &configured, printer)?;
     systemd::notify(&settings.env, "READY=1");
     let told = tokio::sync::Notify::new();
@@ -55,7 +61,8 @@ pub(crate) async fn proxy(args: &ProxyArgs, settings: &Settings, printer: &Print
     let ended = loop {
         tokio::select! {
             ended = &mut running => break ended,
-            _ = signals.hangup.recv() => reload(&configured, &proxy, printer),
+            _ = signals.hangup.recv() => reload(&configured, &guards, &names, &proxy, printer),
+            () = watch.changed() => reload(&configured, &guards, &names, &proxy, printer),
             () = either(&mut signals.interrupt, &mut signals.terminate) => {
                 let open = proxy.stats().open_sessions();
                 if stopping {
@@ -89,20 +96,32 @@ fn limits(args: &ProxyArgs, settings: &Settings) -> shiftkey_proxy::Settings {
 
 // === what is listened on ===
 
-/// Binds what can be bound. What cannot is told, and stops the others only when nothing is left.
-fn bind_all(args: &ProxyArgs, settings: &Settings, configured: &Arc<Configured>, printer: &Printer) -> Result<Vec<(String, Listener)>> {
+/// Binds what can be bound. What cannot, and targets that cannot be served, are told, and stop the others only when nothing is
+/// left. A target that is wrong is listened for all the same: its clients are told why, until a reload corrects it.
+fn bind_all(
+    args: &ProxyArgs,
+    settings: &Settings,
+    configured: &Arc<Configured>,
+    guards: &Guards,
+    printer: &Printer,
+) -> Result<Vec<(String, Listener)>> {
     let any = [ANY.to_owned()];
     let wanted = if args.targets.is_empty() { &any[..] } else { &args.targets };
-    let mut bound = Vec::new();
-    let mut failures = Vec::new();
+    let (mut bound, mut failures, mut served) = (Vec::new(), Vec::new(), 0);
     let mut passed = Passed::capture();
     for text in wanted {
-        match bind(text, args, settings, configured, &mut passed) {
-            Ok(mut listeners) => bound.append(&mut listeners),
+        let (name, place) = text.rsplit_once('=').map_or((text.as_str(), None), |(name, place)| (name, Some(place)));
+        let understood = configured.understands(name);
+        match bind(name, place, args, settings, configured, guards, &mut passed) {
+            Ok(mut listeners) => {
+                served += usize::from(understood.is_ok());
+                bound.append(&mut listeners);
+            }
             Err(error) => failures.push(error),
         }
+        failures.extend(understood.err());
     }
-    if bound.is_empty() {
+    if served == 0 {
         let first = failures.remove(0);
         failures.iter().for_each(|error| printer.warning(error));
         return Err(first);
@@ -112,27 +131,23 @@ fn bind_all(args: &ProxyArgs, settings: &Settings, configured: &Arc<Configured>,
 }
 
 fn bind(
-    text: &str,
+    name: &str,
+    place: Option<&str>,
     args: &ProxyArgs,
     settings: &Settings,
     configured: &Arc<Configured>,
+    guards: &Guards,
     passed: &mut Passed,
 ) -> Result<Vec<(String, Listener)>> {
-    let (name, place) = text.rsplit_once('=').map_or((text, None), |(name, place)| (name, Some(place)));
     let serves = if name == ANY { Serves::ByDatabase } else { Serves::One(name.to_owned()) };
     let users = match args.map_user.as_slice() {
         [] => Users::Ignored,
         pairs => Users::Mapped(pairs.iter().cloned().collect()),
     };
     let routes = Routes { serves, users, resolver: Arc::clone(configured) as Arc<dyn Resolve> };
-    // Taken before anything can fail, so that the next target gets its own.
-    let socket = if place == Some(SYSTEMD) { Some(passed.take()?) } else { None };
-    if name != ANY {
-        // A target that cannot be is better told now than to its first client.
-        configured.resolve(name, None, None)?;
-    }
-    if let Some(socket) = socket {
-        let listener = Listener::adopt(socket, |listen| audience(args, listen), routes).map_err(|error| error.with_target(name))?;
+    let audience = |listen: &Listen| guards.audience(args, listen);
+    if place == Some(SYSTEMD) {
+        let listener = Listener::adopt(passed.take()?, audience, routes).map_err(|error| error.with_target(name))?;
         return Ok(vec![(name.to_owned(), listener)]);
     }
     let listens = match place {
@@ -145,8 +160,7 @@ fn bind(
             }
         }
     };
-    let listen =
-        |listen: &Listen| Listener::bind(listen, audience(args, listen), routes.clone()).map(|listener| (name.to_owned(), listener));
+    let listen = |listen: &Listen| Listener::bind(listen, audience(listen), routes.clone()).map(|listener| (name.to_owned(), listener));
     listens.iter().map(listen).collect::<Result<_>>().map_err(|error| error.with_target(name))
 }
 
@@ -156,18 +170,6 @@ fn absolute(listen: Listen, settings: &Settings) -> Listen {
         (Listen::Unix { directory, port }, Some(cwd)) => Listen::Unix { directory: cwd.join(directory), port },
         (listen, _) => listen,
     }
-}
-
-/// Local users are told apart even when others are let in from elsewhere.
-fn audience(args: &ProxyArgs, listen: &Listen) -> Audience {
-    match listen {
-        Listen::Tcp(address) if args.dangerously_listen_anywhere && !address.ip().is_loopback() => Audience::Anyone,
-        _ => Audience::Users(admitted(args)),
-    }
-}
-
-fn admitted(args: &ProxyArgs) -> Admission {
-    args.allow_uid.iter().fold(Admission::same_user(), |admission, uid| admission.allow(*uid))
 }
 
 /// Beside what is shared: `RUNTIME/shiftkey/proxy/prod.analytics`. `None` when there is no such place, or the path is too long
@@ -196,6 +198,11 @@ impl Configured {
         Ok(Self { settings: settings.clone(), overrides: settings.overrides(&args.options), config })
     }
 
+    /// Whether clients of a listener of this name can be served at present.
+    fn understands(&self, name: &str) -> Result<()> {
+        if name == ANY { Ok(()) } else { self.resolve(name, None, None).map(drop) }
+    }
+
     fn reload(&self) -> Result<()> {
         let fresh = Arc::new(self.settings.config()?);
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = fresh;
@@ -216,12 +223,17 @@ impl Resolve for Configured {
     }
 }
 
-/// A configuration that cannot be read leaves the present one.
-fn reload(configured: &Configured, proxy: &Proxy, printer: &Printer) {
+/// What cannot be read leaves what was read before.
+fn reload(configured: &Configured, guards: &Guards, names: &[String], proxy: &Proxy, printer: &Printer) {
+    guards.reload().iter().for_each(|error| printer.warning(error));
     match configured.reload() {
         Ok(()) => {
             proxy.reload();
             printer.say("The configuration was read anew; sessions that are open stay as they are");
+            let mut wrong: Vec<_> =
+                names.iter().filter_map(|name| configured.understands(name).err()).map(|error| (error.to_string(), error)).collect();
+            wrong.dedup_by(|a, b| a.0 == b.0);
+            wrong.iter().for_each(|(_, error)| printer.warning(error));
         }
         Err(error) => printer.warning(&error),
     }

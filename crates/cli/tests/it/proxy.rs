@@ -140,15 +140,19 @@ fn what_is_cut_is_told_and_is_no_failure() {
     running.signal(rustix::process::Signal::INT);
     let (status, told) = running.end();
     assert!(status.success() && told.contains("cut: a client as IAM:alice in dev of prod/analytics"), "{told}");
-    assert_eq!(client.read(&mut [0; 1]).map_or(0, |length| length), 0);
+    let mut seen = Vec::new();
+    let _ = client.read_to_end(&mut seen);
+    assert!(String::from_utf8_lossy(&seen).contains("C57P01"), "the client is told as well");
 }
 
 #[test]
 fn a_bad_target_does_not_stop_the_others() {
-    let mut running = Running::start(Test::new(), &["prod/nothing", "prod/analytics=0", "prod/adhoc=x.y.z"]);
+    let mut running = Running::start(Test::new(), &["prod/nothing=0", "prod/analytics=0", "prod/adhoc=x.y.z"]);
     running.wait_for("prod/nothing");
     running.wait_for("no place to listen");
-    assert_eq!(running.listeners.len(), 1);
+    assert_eq!(running.listeners.len(), 2);
+    assert!(sign_in(&mut running.tcp(), "dev").contains("3D000"), "its clients are told why");
+    running.listeners.remove(0);
     assert!(signed_in(&sign_in(&mut running.tcp(), "dev")));
     running.signal(rustix::process::Signal::TERM);
     assert!(running.end().0.success());
@@ -176,18 +180,24 @@ fn one_listener_serves_every_target() {
     assert!(running.end().0.success());
 }
 
-#[test]
-fn the_configuration_is_read_anew_without_dropping_a_session() {
-    let test = Test::new();
+/// A configuration of the test's own, and what stands in it.
+fn own_configuration() -> (Test, String) {
     let ready = sandbox().environment().into_iter().find(|(name, _)| name == "SHIFTKEY_CONFIG").unwrap().1;
     let text = std::fs::read_to_string(ready).unwrap();
-    let test = test.file("own.toml", &text).env("SHIFTKEY_CONFIG", "own.toml");
+    (Test::new().file("own.toml", &text).env("SHIFTKEY_CONFIG", "own.toml"), text)
+}
+
+const ADDED: &str = "\n[targets.\"prod/added\"]\ncluster = \"analytics\"\ndb_user = \"alice\"\n";
+
+#[test]
+fn the_configuration_is_read_anew_without_dropping_a_session() {
+    let (test, text) = own_configuration();
     let mut running = Running::start(test, &[]);
     let mut client = running.tcp();
     assert!(signed_in(&sign_in(&mut client, "prod/analytics")));
     assert!(sign_in(&mut running.tcp(), "prod/added").contains("3D000"));
     let file = running.test.path().join("own.toml");
-    std::fs::write(&file, text.clone() + "\n[targets.\"prod/added\"]\ncluster = \"analytics\"\ndb_user = \"alice\"\n").unwrap();
+    std::fs::write(&file, text + ADDED).unwrap();
     running.signal(rustix::process::Signal::HUP);
     running.wait_for("read anew");
     assert!(signed_in(&sign_in(&mut running.tcp(), "prod/added")));
@@ -203,6 +213,37 @@ fn the_configuration_is_read_anew_without_dropping_a_session() {
     drop(client);
     running.signal(rustix::process::Signal::TERM);
     assert!(running.end().0.success());
+}
+
+#[test]
+fn a_changed_file_is_noticed_and_targets_come_and_go_with_it() {
+    let (test, text) = own_configuration();
+    let mut running = Running::start(test, &["prod/added=0", "prod/analytics=0"]);
+    running.wait_for("prod/added");
+    assert!(sign_in(&mut running.tcp(), "dev").contains("3D000"));
+    let file = running.test.path().join("own.toml");
+    std::fs::write(&file, text.clone() + ADDED).unwrap();
+    running.wait_for("read anew");
+    let mut client = running.tcp();
+    assert!(signed_in(&sign_in(&mut client, "dev")));
+    std::fs::write(&file, text).unwrap();
+    running.wait_for("read anew");
+    running.wait_for("prod/added");
+    assert!(sign_in(&mut running.tcp(), "dev").contains("3D000"));
+    client.write_all(b"Q\0\0\0\x0dselect 1\0").unwrap();
+    client.read_exact(&mut [0; 1]).unwrap();
+    drop(client);
+    running.signal(rustix::process::Signal::TERM);
+    assert!(running.end().0.success());
+}
+
+#[test]
+fn other_machines_need_tls_and_a_secret() {
+    let refused = |args: &[&str]| Test::new().file("secret", "correct horse battery staple").args(["proxy"]).args(args).run().status(2);
+    refused(&["prod/analytics=0.0.0.0:0"]).err("--dangerously-listen-anywhere").err("--client-secret-file");
+    refused(&["prod/analytics=0", "--tls-cert", "x"]).err("--tls-key");
+    refused(&["prod/analytics=0", "--tls-cert", "x", "--tls-key", "x"]).err("the TLS file x");
+    refused(&["prod/analytics=0", "--client-secret-file", "nothere"]).err("the client secret nothere");
 }
 
 #[test]

@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use shiftkey::Target;
 
 use super::*;
@@ -19,7 +17,7 @@ fn bind(listen: &Listen, audience: Audience) -> Result<Listener> {
 }
 
 fn own() -> Audience {
-    Audience::Users(Admission::same_user())
+    Audience::users(Admission::same_user())
 }
 
 fn mode(path: &Path) -> u32 {
@@ -62,7 +60,7 @@ async fn sockets_are_private_from_the_start_and_gone_at_the_end() {
     drop(listener);
     assert!(!file.exists());
     let other = rustix::process::geteuid().as_raw().wrapping_add(1);
-    let _listener = bind(&listen, Audience::Users(Admission::same_user().allow(other))).unwrap();
+    let _listener = bind(&listen, Audience::users(Admission::same_user().allow(other))).unwrap();
     assert_eq!((mode(&directory), mode(&file)), (0o711, 0o666), "others must reach it before they can be judged");
 }
 
@@ -99,7 +97,7 @@ async fn other_machines_are_let_in_only_on_purpose() {
     let anywhere = "0.0.0.0:0".parse().unwrap();
     let error = bind(&anywhere, own()).unwrap_err();
     assert!(error.hint().unwrap().contains("--dangerously-listen-anywhere"), "{error:?}");
-    let listener = bind(&anywhere, Audience::Anyone).unwrap();
+    let listener = bind(&anywhere, Audience::anyone()).unwrap();
     assert!(matches!(listener.address(), Listen::Tcp(address) if address.port() != 0));
     let long = Listen::Unix { directory: std::env::temp_dir().join("x".repeat(100)), port: 1 };
     assert!(bind(&long, own()).unwrap_err().message().contains("too long"));
@@ -119,5 +117,5 @@ async fn a_socket_of_another_program_is_judged_as_ours_and_left_where_it_is() {
     let open = || Adopted::Tcp(std::net::TcpListener::bind("0.0.0.0:0").unwrap());
     let error = Listener::adopt(open(), |_| own(), routes()).unwrap_err();
     assert!(error.message().contains("other machines"), "{error}");
-    assert!(Listener::adopt(open(), |_| Audience::Anyone, routes()).is_ok());
+    assert!(Listener::adopt(open(), |_| Audience::anyone(), routes()).is_ok());
 }

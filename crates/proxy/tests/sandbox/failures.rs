@@ -47,7 +47,7 @@ async fn the_name_to_verify_is_not_the_host_that_is_dialled() {
     let tunnel = |server_name: &str| {
         let mut target = world.target.clone();
         (target.host, target.port, target.server_name) = (Some("127.0.0.1".into()), Some(port), Some(server_name.into()));
-        Listener::bind(&"0".parse().unwrap(), Audience::Users(Admission::same_user()), Routes::to(&target)).unwrap()
+        Listener::bind(&"0".parse().unwrap(), Audience::users(Admission::same_user()), Routes::to(&target)).unwrap()
     };
     for (server_name, code) in [("localhost", None), ("elsewhere.example.com", Some("22023"))] {
         let listener = tunnel(server_name);

@@ -7,6 +7,7 @@ mod lifecycle; // stopping, limits, who is left
 mod oddities; // warehouses that say what the sandbox does not, or leave in the middle
 mod opening; // first packets, byte for byte
 mod queries; // signing in, queries, COPY, cancel
+mod tls; // TLS and a secret on the client's side
 mod users; // who gets in
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::SystemTime};
@@ -65,10 +66,14 @@ impl World {
 
     /// The engine that knows COPY and cancel, where it is installed.
     async fn postgres() -> Option<Self> {
+        Self::postgres_with(Settings::default()).await
+    }
+
+    async fn postgres_with(settings: Settings) -> Option<Self> {
         if !Engine::postgres_is_installed() {
             return None;
         }
-        Some(Self::with(Choice { engine: Engine::Postgres, ..Choice::default() }).await)
+        Some(Self::with(Choice { engine: Engine::Postgres, settings, ..Choice::default() }).await)
     }
 
     async fn with(choice: Choice) -> Self {
@@ -88,7 +93,7 @@ impl World {
         }
         let directory = place.path().join("socket");
         let admission = choice.admission.unwrap_or_else(Admission::same_user);
-        let bind = |listen: &Listen| Listener::bind(listen, Audience::Users(admission.clone()), Routes::to(&target)).unwrap();
+        let bind = |listen: &Listen| Listener::bind(listen, Audience::users(admission.clone()), Routes::to(&target)).unwrap();
         let unix = bind(&Listen::Unix { directory: directory.clone(), port: 5432 });
         let tcp = bind(&"0".parse().unwrap());
         let Listen::Tcp(address) = *tcp.address() else { panic!("TCP was asked for") };

@@ -1,5 +1,7 @@
 use std::{os::unix::fs::PermissionsExt, process::Command};
 
+use tokio::io::AsyncReadExt as _;
+
 use super::*;
 
 const NOBODY: u32 = 65534;
@@ -71,7 +73,7 @@ async fn many_strangers_are_in_nobodys_way() {
     let world = World::new().await;
     let mut target = world.target.clone();
     target.label = "closed".into();
-    let closed = Listener::bind(&"0".parse().unwrap(), Audience::Users(Admission::of([NOBODY])), Routes::to(&target)).unwrap();
+    let closed = Listener::bind(&"0".parse().unwrap(), Audience::users(Admission::of([NOBODY])), Routes::to(&target)).unwrap();
     let Listen::Tcp(address) = *closed.address() else { panic!("TCP was asked for") };
     let (proxy, stop) = (world.proxy.clone(), Arc::new(Notify::new()));
     let running = tokio::spawn({
@@ -82,10 +84,14 @@ async fn many_strangers_are_in_nobodys_way() {
     for _ in 0..400 {
         silent.push(tokio::net::TcpStream::connect(address).await.unwrap());
     }
-    // All but a few are gone by the time that they are counted.
+    // All but a few are gone by the time that they are counted, and were told why.
     while world.proxy.stats().counts().refused < 400 - 32 {
         tokio::task::yield_now().await;
     }
+    let mut last = silent.pop().unwrap();
+    let mut told = Vec::new();
+    let _ = last.read_to_end(&mut told).await;
+    assert!(String::from_utf8_lossy(&told).contains("C28000"), "{told:?}");
     let client = connect(&world.tcp()).await.unwrap();
     assert_eq!(one(&client, "select 1").await, "1");
     drop((client, silent));

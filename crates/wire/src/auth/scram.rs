@@ -40,6 +40,15 @@ pub struct Server {
     exchange: String,
 }
 
+/// What checks proofs of one password: worked out once, since that takes as long as a guess should.
+pub struct Keys {
+    salt: Vec<u8>,
+    iterations: u32,
+    /// SHA-256 of the client's key.
+    stored: [u8; 32],
+    server: Zeroizing<[u8; 32]>,
+}
+
 // === impl Client ===
 
 impl Client {
@@ -121,22 +130,51 @@ impl Server {
         Ok((server, challenge.into_bytes()))
     }
 
+    /// As [`Self::start`], with a challenge that these keys can check the answer to.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_with(first: &[u8], keys: &Keys, nonce: &[u8]) -> Result<(Self, Vec<u8>), SignInError> {
+        Self::start(first, &keys.salt, keys.iterations, nonce)
+    }
+
     /// server-final-message, if `proof` (client-final-message) proves `password`. May be asked for several passwords.
     pub fn finish(&self, proof: &[u8], password: &str) -> Option<Vec<u8>> {
+        self.check(proof, &Keys::new(password, &self.salt, self.iterations))
+    }
+
+    /// As [`Self::finish`], for the password that these keys were made of.
+    pub fn check(&self, proof: &[u8], keys: &Keys) -> Option<Vec<u8>> {
         let text = std::str::from_utf8(proof).ok()?;
         let (without_proof, proof) = text.rsplit_once(",p=")?;
         let nonce = without_proof.split(',').find_map(|field| field.strip_prefix("r="))?;
         let proof: [u8; 32] = STANDARD.decode(proof).ok()?.try_into().ok()?;
-        let salted = salted(password, &self.salt, self.iterations);
         let exchange = format!("{},{without_proof}", self.exchange);
-        let stored = sha256(&hmac(&*salted, b"Client Key"));
-        let signature = hmac(&stored, exchange.as_bytes());
+        let signature = hmac(&keys.stored, exchange.as_bytes());
         let key: Vec<u8> = proof.iter().zip(signature).map(|(proof, signature)| proof ^ signature).collect();
-        if nonce != self.nonce || !same(&sha256(&key), &stored) {
+        if nonce != self.nonce || !same(&sha256(&key), &keys.stored) {
             return None;
         }
-        let signature = hmac(&hmac(&*salted, b"Server Key"), exchange.as_bytes());
+        let signature = hmac(&*keys.server, exchange.as_bytes());
         Some(format!("v={}", STANDARD.encode(signature)).into_bytes())
+    }
+}
+
+// === impl Keys ===
+
+impl Keys {
+    /// The keys of `password`. `salt` should be random.
+    pub fn new(password: &str, salt: &[u8], iterations: u32) -> Self {
+        let salted = salted(password, salt, iterations);
+        let stored = sha256(&hmac(&*salted, b"Client Key"));
+        let server = Zeroizing::new(hmac(&*salted, b"Server Key"));
+        Self { salt: salt.to_vec(), iterations, stored, server }
+    }
+}
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keys").finish_non_exhaustive()
     }
 }
 
@@ -194,6 +232,9 @@ mod tests {
             let proof = client.message().to_vec();
             assert!(server.finish(&proof, "other").is_none());
             client.finish(&server.finish(&proof, password).unwrap()).unwrap();
+            let keys = Keys::new(password, b"0123456789abcdef", 4096);
+            assert_eq!(server.check(&proof, &keys), server.finish(&proof, password));
+            assert_eq!(format!("{keys:?}"), "Keys { .. }");
         }
     }
 

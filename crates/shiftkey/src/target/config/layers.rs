@@ -104,6 +104,15 @@ impl Layers {
     }
 }
 
+/// The paths of [`origins`].
+pub(super) fn files(env: &Env, named: Option<&Path>) -> Vec<PathBuf> {
+    let path = |origin| match origin {
+        Origin::Named(path) | Origin::Project(path) | Origin::System(path) | Origin::User(path) => Some(path),
+        Origin::Default | Origin::Environment(_) | Origin::Flag(_) => None,
+    };
+    origins(env, named).into_iter().filter_map(path).collect()
+}
+
 /// The files that are looked for, weakest first.
 fn origins(env: &Env, named: Option<&Path>) -> Vec<Origin> {
     if let Some(path) = named.map(Path::to_owned).or_else(|| env.var("SHIFTKEY_CONFIG").map(PathBuf::from)) {

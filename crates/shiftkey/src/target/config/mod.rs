@@ -103,6 +103,11 @@ impl Config {
         Self::read(env, named).mistakes()
     }
 
+    /// The files that are looked for, whether they are there or not: for who waits for a change.
+    pub fn files(env: &Env, named: Option<&Path>) -> Vec<PathBuf> {
+        layers::files(env, named)
+    }
+
     fn read(env: &Env, named: Option<&Path>) -> Self {
         let text = |name: &str| env.var(name).map(str::to_owned);
         let variables = Overrides {
