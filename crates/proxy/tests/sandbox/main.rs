@@ -3,6 +3,7 @@
 
 mod admin; // what who watches is told
 mod failures; // what a client is told
+mod faults; // networks that cut, reset, stall and dribble
 mod lifecycle; // stopping, limits, who is left
 mod oddities; // warehouses that say what the sandbox does not, or leave in the middle
 mod opening; // first packets, byte for byte

@@ -150,3 +150,25 @@ async fn copy_goes_both_ways_in_bulk() {
     drop(client);
     world.end().await;
 }
+
+#[tokio::test]
+async fn a_day_of_clients_that_come_back_costs_a_call_an_hour_and_none_waits_for_it() {
+    let settings = Settings { renew_every: std::time::Duration::from_millis(1), ..Settings::default() };
+    let world = World::with(Choice { engine: Engine::Embedded, settings, ..Choice::default() }).await;
+    let lasting = connect(&world.unix()).await.unwrap();
+    let minutes = 7;
+    for _ in 0..24 * 60 / minutes {
+        world.sandbox.clock().advance(std::time::Duration::from_secs(minutes * 60));
+        let client = connect(&world.tcp()).await.unwrap();
+        assert_eq!(one(&client, "select current_user").await, "alice");
+    }
+    assert_eq!(one(&lasting, "select current_user").await, "alice");
+    let counts = world.proxy.stats().counts();
+    // A credential is good for an hour and renewed in its last fifth: one in 48 to 60 minutes.
+    assert!((24..=31).contains(&world.issued()), "{} calls", world.issued());
+    assert!(counts.failed == 0 && counts.signed_in == 1 + 24 * 60 / minutes, "{counts:?}");
+    let log = world.sandbox.world().connection_log(&world.warehouse());
+    assert!(log.len() as u64 >= counts.signed_in, "every one of them came to the warehouse: {}", log.len());
+    drop(lasting);
+    world.end().await;
+}
