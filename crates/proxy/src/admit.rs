@@ -56,6 +56,18 @@ impl Admission {
     }
 }
 
+impl std::fmt::Display for Admission {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let me = rustix::process::geteuid().as_raw();
+        let others: Vec<String> = self.uids.iter().filter(|uid| **uid != me).map(u32::to_string).collect();
+        match (self.uids.contains(&me), others.as_slice()) {
+            (true, []) => f.write_str("your own processes"),
+            (true, others) => write!(f, "your own processes and those of user id {}", others.join(", ")),
+            (false, others) => write!(f, "processes of user id {}", others.join(", ")),
+        }
+    }
+}
+
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

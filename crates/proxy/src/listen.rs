@@ -15,7 +15,14 @@ use std::{
 use shiftkey::{Error, ErrorKind, Result};
 use tokio::net::{TcpListener, UnixListener};
 
-use crate::{admit::Admission, certificate::Certificate, client_secret::ClientSecret, route::Routes, stream::Stream};
+use crate::{
+    admit::Admission,
+    certificate::Certificate,
+    client_secret::ClientSecret,
+    proxy::Listening,
+    route::{Routes, Serves},
+    stream::Stream,
+};
 
 /// The port in a unix socket's name unless another is given: the one that libpq looks for by itself.
 pub const SOCKET_PORT: u16 = 5432;
@@ -156,6 +163,24 @@ impl Audience {
     }
 }
 
+impl fmt::Display for Audience {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.users, &self.secret) {
+            (Some(admission), _) => write!(f, "{admission}")?,
+            (None, Some(_)) => f.write_str("whoever knows the secret")?,
+            (None, None) => f.write_str("anyone who reaches it")?,
+        }
+        if self.users.is_some() && self.secret.is_some() {
+            f.write_str(" that know the secret")?;
+        }
+        match (&self.certificate, self.tls_alone) {
+            (None, _) => Ok(()),
+            (Some(_), false) => f.write_str("; TLS when asked for"),
+            (Some(_), true) => f.write_str("; over TLS alone"),
+        }
+    }
+}
+
 // === impl Listener ===
 
 impl Listener {
@@ -208,6 +233,15 @@ impl Listener {
     /// Where it listens, a free port filled in.
     pub fn address(&self) -> &Listen {
         &self.listen
+    }
+
+    /// What a person is told of it.
+    pub(crate) fn told(&self) -> Listening {
+        let target = match &self.routes.serves {
+            Serves::One(name) => name.clone(),
+            Serves::ByDatabase => "the one that clients name as their database".to_owned(),
+        };
+        Listening { target, address: self.listen.to_string(), lets_in: self.audience.to_string(), routes: self.routes.clone() }
     }
 
     /// The next connection.

@@ -4,7 +4,7 @@ use std::{
     fmt,
     future::Future,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, SystemTime},
@@ -21,7 +21,9 @@ use crate::{
     cancel::Keys,
     client,
     listen::Listener,
-    reject, session,
+    reject,
+    route::Routes,
+    session,
     stats::{Session, Stats},
     warm::{self, Recent},
 };
@@ -85,8 +87,22 @@ pub(crate) struct Shared {
     pub(crate) strangers: Semaphore,
     pub(crate) stats: Arc<Stats>,
     pub(crate) recent: Recent,
+    listening: Mutex<Vec<Listening>>,
     /// Told to stop.
     draining: AtomicBool,
+}
+
+/// A listener, as a person is told of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Listening {
+    /// What it serves.
+    pub(crate) target: String,
+    /// Where.
+    pub(crate) address: String,
+    /// Whom.
+    pub(crate) lets_in: String,
+    /// How its clients find their target.
+    pub(crate) routes: Routes,
 }
 
 /// Why it ended.
@@ -131,6 +147,7 @@ impl Proxy {
             strangers: Semaphore::new(STRANGERS),
             stats: Arc::default(),
             recent: Recent::default(),
+            listening: Mutex::default(),
             draining: AtomicBool::new(false),
         }))
     }
@@ -149,6 +166,11 @@ impl Proxy {
         } else {
             None
         }
+    }
+
+    /// Where it listens, or did until it was told to stop.
+    pub(crate) fn listening(&self) -> Vec<Listening> {
+        self.0.listening.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The time that the proxy goes by.
@@ -170,6 +192,8 @@ impl Proxy {
     /// it is dropped, they are cut.
     pub async fn run(&self, listeners: Vec<Listener>, stop: impl Future<Output = ()>) -> Ended {
         // The accepting tasks own the listeners, so that aborting them closes the sockets.
+        let told = listeners.iter().map(Listener::told);
+        self.0.listening.lock().unwrap_or_else(PoisonError::into_inner).extend(told);
         let (sender, mut arrivals) = mpsc::channel(64);
         let mut accepting = JoinSet::new(); // and what else ends when nobody new is let in
         for listener in listeners {
@@ -218,7 +242,7 @@ impl Proxy {
 struct Arrival {
     stream: crate::stream::Stream,
     audience: crate::listen::Audience,
-    routes: crate::route::Routes,
+    routes: Routes,
 }
 
 async fn keep_warm(shared: Arc<Shared>) {

@@ -8,11 +8,7 @@ use std::{
 
 use crate::proxy::Proxy;
 
-const STYLE: &str = "body{font:1rem/1.5 system-ui,sans-serif;max-width:70rem;margin:1rem auto;padding:0 1rem;color:#111;background:#fff}\
-table{border-collapse:collapse;width:100%}caption{text-align:left;font-weight:bold;padding:.5rem 0}\
-th,td{text-align:left;padding:.25rem .75rem .25rem 0;border-bottom:1px solid #767676;vertical-align:top}\
-dl{display:grid;grid-template-columns:max-content auto;gap:.25rem 1rem}dd{margin:0}a:focus,[tabindex]:focus{outline:3px solid #1a5fb4}\
-.wide{overflow-x:auto}@media(prefers-color-scheme:dark){body{color:#eee;background:#111}a{color:#99c1f1}}";
+const STYLE: &str = include_str!("page.css");
 
 /// Text that may hold anything, in HTML.
 struct Text<'a>(&'a str);
@@ -33,83 +29,183 @@ impl fmt::Display for Text<'_> {
     }
 }
 
+/// A column: its heading, and how its cells look.
+type Column = (&'static str, Look);
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Look {
+    Plain,
+    Number,
+    /// Of a machine, character by character.
+    Code,
+    /// Several, so that they may break.
+    Words,
+}
+
 /// The page as it is now.
 pub(super) fn render(proxy: &Proxy) -> String {
     let now = proxy.now();
-    let counts = proxy.stats().counts();
+    let state = match proxy.unready() {
+        None => "<p class=\"good\">It takes new sessions.</p>".to_owned(),
+        Some(why) => format!("<p class=\"bad\">It takes no new sessions: {why}.</p>"),
+    };
     let mut page = format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
-         <title>shiftkey proxy</title><style>{STYLE}</style></head>\n<body><main><h1>shiftkey proxy</h1>\n\
-         <p>{} As of {}. <a href=\"/\">Refresh</a> · <a href=\"/metrics\">Metrics</a></p>\n",
-        proxy.unready().map_or("It takes new sessions.".to_owned(), |why| format!("It takes no new sessions: {why}.")),
-        moment(now),
+         <title>shiftkey proxy</title><style>{STYLE}</style></head>\n<body><header><h1>shiftkey proxy</h1>{state}\
+         <nav aria-label=\"Views\"><a href=\"/\">Refresh</a><a href=\"/metrics\">Metrics</a></nav></header>\n<main>\n",
     );
-    page.push_str("<h2>Since the start</h2><dl>\n");
-    for (name, value) in [
-        ("Sessions signed in", counts.signed_in),
-        ("AWS calls made for them", counts.issued),
-        ("AWS calls saved", counts.saved),
-        ("Sign-ins that failed", counts.failed),
-        ("Connections of other users refused", counts.refused),
-        ("Queries cancelled", counts.cancels),
-        ("Bytes to clients", counts.to_clients),
-        ("Bytes from clients", counts.from_clients),
-    ] {
-        let _ = writeln!(page, "<dt>{name}</dt><dd>{value}</dd>");
-    }
-    page.push_str("</dl>\n");
-    let sessions = proxy.stats().open_sessions().into_iter().map(|session| {
-        let uid = session.uid.map_or_else(|| "anyone".to_owned(), |uid| uid.to_string());
-        let (to_client, from_client) = (session.to_client.to_string(), session.from_client.to_string());
-        vec![session.target, session.database, session.db_user, session.application, uid, moment(session.since), to_client, from_client]
-    });
-    let headings = ["Target", "Database", "Database user", "Client", "User id", "Since", "Bytes to client", "Bytes from client"];
-    table(&mut page, "Open sessions", &headings, sessions.collect());
-    let credentials = proxy.cached().into_iter().map(|it| {
-        let (left, refresh) = (span(it.usable_for), span(it.refreshes_in));
-        vec![it.target, it.database, it.db_user, it.who, left, refresh, it.hits.to_string()]
-    });
-    let headings = ["Target", "Database", "Database user", "Asked for by", "Good for", "Renewed in, when asked for", "AWS calls saved"];
-    table(&mut page, "Credentials that your processes share", &headings, credentials.collect());
-    let failures = proxy.stats().failures().into_iter().map(|failure| vec![moment(failure.at), failure.code, failure.message]);
-    table(&mut page, "Recent failures", &["When", "SQLSTATE", "What the client was told"], failures.collect());
-    page.push_str("</main></body></html>\n");
+    totals(&mut page, proxy);
+    targets(&mut page, proxy);
+    sessions(&mut page, proxy, now);
+    credentials(&mut page, proxy);
+    failures(&mut page, proxy);
+    let _ = write!(page, "</main>\n<footer>As of {} UTC. Nothing on this page changes anything.</footer></body></html>\n", moment(now));
     page
 }
 
-fn table(page: &mut String, caption: &str, headings: &[&str], rows: Vec<Vec<String>>) {
+fn totals(page: &mut String, proxy: &Proxy) {
+    let counts = proxy.stats().counts();
+    page.push_str("<dl aria-label=\"Since the start\">");
+    for (name, value) in [
+        ("sessions open", grouped(counts.open)),
+        ("sessions signed in", grouped(counts.signed_in)),
+        ("AWS calls made for them", grouped(counts.issued)),
+        ("AWS calls saved", grouped(counts.saved)),
+        ("sign-ins that failed", grouped(counts.failed)),
+        ("connections of others refused", grouped(counts.refused)),
+        ("queries cancelled", grouped(counts.cancels)),
+        ("sent to clients", bytes(counts.to_clients)),
+        ("sent by clients", bytes(counts.from_clients)),
+    ] {
+        let _ = write!(page, "<div><dt>{name}</dt><dd>{value}</dd></div>");
+    }
+    page.push_str("</dl>\n");
+}
+
+fn targets(page: &mut String, proxy: &Proxy) {
+    let rows = proxy.listening().into_iter().map(|it| vec![it.target, it.address, it.lets_in]).collect();
+    table(page, "Targets", &[("Target", Look::Plain), ("Listens on", Look::Code), ("Lets in", Look::Words)], rows);
+}
+
+fn sessions(page: &mut String, proxy: &Proxy, now: SystemTime) {
+    let rows = proxy.stats().open_sessions().into_iter().map(|it| {
+        let uid = it.uid.map_or_else(|| "elsewhere".to_owned(), |uid| uid.to_string());
+        let client = if it.application.is_empty() { "unnamed".to_owned() } else { it.application };
+        let lasted = span(now.duration_since(it.since).unwrap_or_default());
+        vec![it.target, it.database, it.db_user, client, uid, moment(it.since), lasted, bytes(it.to_client), bytes(it.from_client)]
+    });
+    let columns = [
+        ("Target", Look::Plain),
+        ("Database", Look::Plain),
+        ("Database user", Look::Plain),
+        ("Client", Look::Plain),
+        ("User id", Look::Number),
+        ("Since (UTC)", Look::Plain),
+        ("For", Look::Plain),
+        ("To client", Look::Number),
+        ("From client", Look::Number),
+    ];
+    table(page, "Open sessions", &columns, rows.collect());
+}
+
+fn credentials(page: &mut String, proxy: &Proxy) {
+    let rows = proxy.cached().into_iter().map(|it| {
+        let refresh = if it.refreshes_in.is_zero() { "at the next sign-in".to_owned() } else { format!("in {}", span(it.refreshes_in)) };
+        vec![it.target, it.database, it.db_user, it.who, span(it.usable_for), refresh, grouped(it.hits)]
+    });
+    let columns = [
+        ("Target", Look::Plain),
+        ("Database", Look::Plain),
+        ("Database user", Look::Plain),
+        ("Asked for by", Look::Code),
+        ("Good for", Look::Plain),
+        ("Next refresh", Look::Plain),
+        ("AWS calls saved", Look::Number),
+    ];
+    table(page, "Credentials that your processes share", &columns, rows.collect());
+}
+
+fn failures(page: &mut String, proxy: &Proxy) {
+    let rows = proxy.stats().failures().into_iter().map(|it| vec![moment(it.at), it.code, it.message]).collect();
+    table(
+        page,
+        "Recent failures",
+        &[("When (UTC)", Look::Plain), ("SQLSTATE", Look::Code), ("What the client was told", Look::Words)],
+        rows,
+    );
+}
+
+fn table(page: &mut String, caption: &str, columns: &[Column], rows: Vec<Vec<String>>) {
     let _ = writeln!(page, "<section><h2>{caption}</h2>");
     if rows.is_empty() {
-        page.push_str("<p>None.</p></section>\n");
+        page.push_str("<p class=\"card quiet\">None.</p></section>\n");
         return;
     }
     // A region that scrolls must be reachable by keyboard.
     let _ = write!(
         page,
-        "<div class=\"wide\" tabindex=\"0\" role=\"group\" aria-label=\"{caption}, table\"><table><caption>{caption}: {}</caption><tr>",
+        "<div class=\"card\" tabindex=\"0\" role=\"group\" aria-label=\"{caption}, table\"><table><caption>{caption}: {}</caption><thead><tr>",
         rows.len()
     );
-    for heading in headings {
-        let _ = write!(page, "<th scope=\"col\">{heading}</th>");
+    for (heading, look) in columns {
+        let class = if *look == Look::Number { " class=\"number\"" } else { "" };
+        let _ = write!(page, "<th scope=\"col\"{class}>{heading}</th>");
     }
-    page.push_str("</tr>\n");
+    page.push_str("</tr></thead><tbody>\n");
     for row in rows {
         page.push_str("<tr>");
-        for (place, cell) in row.iter().enumerate() {
+        for (place, (cell, (_, look))) in row.iter().zip(columns).enumerate() {
             let cell = Text(cell);
-            let _ = if place == 0 { write!(page, "<th scope=\"row\">{cell}</th>") } else { write!(page, "<td>{cell}</td>") };
+            let _ = match look {
+                _ if place == 0 => write!(page, "<th scope=\"row\">{cell}</th>"),
+                Look::Plain => write!(page, "<td>{cell}</td>"),
+                Look::Number => write!(page, "<td class=\"number\">{cell}</td>"),
+                Look::Code => write!(page, "<td><code>{cell}</code></td>"),
+                Look::Words => write!(page, "<td class=\"words\">{cell}</td>"),
+            };
         }
         page.push_str("</tr>\n");
     }
-    page.push_str("</table></div></section>\n");
+    page.push_str("</tbody></table></div></section>\n");
 }
 
+/// `2026-11-26 15:04:05`.
 fn moment(time: SystemTime) -> String {
-    humantime::format_rfc3339_seconds(time).to_string()
+    humantime::format_rfc3339_seconds(time).to_string().replace('T', " ").trim_end_matches('Z').to_owned()
 }
 
 fn span(duration: Duration) -> String {
     humantime::format_duration(Duration::from_secs(duration.as_secs())).to_string()
+}
+
+/// Thousands apart: `12,345`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Three digits of it: `1.23 MB`.
+fn bytes(number: u64) -> String {
+    let (mut value, mut unit) = (number as f64, "B");
+    for larger in ["kB", "MB", "GB", "TB"] {
+        if value < 999.5 {
+            break;
+        }
+        (value, unit) = (value / 1000.0, larger);
+    }
+    match value {
+        _ if unit == "B" => format!("{number} B"),
+        value if value < 9.995 => format!("{value:.2} {unit}"),
+        value if value < 99.95 => format!("{value:.1} {unit}"),
+        value => format!("{value:.0} {unit}"),
+    }
 }
 
 #[cfg(test)]
@@ -120,7 +216,23 @@ mod tests {
     fn text_of_others_is_text() {
         assert_eq!(Text("<b a='\"'>&").to_string(), "&lt;b a=&#39;&quot;&#39;&gt;&amp;");
         let mut page = String::new();
-        table(&mut page, "T", &["A", "B"], vec![vec!["x".into(), "<script>".into()]]);
-        assert!(page.contains("<td>&lt;script&gt;</td>") && page.contains("<th scope=\"row\">x</th>"), "{page}");
+        table(&mut page, "T", &[("A", Look::Plain), ("B", Look::Words)], vec![vec!["x".into(), "<script>".into()]]);
+        assert!(page.contains("<td class=\"words\">&lt;script&gt;</td>") && page.contains("<th scope=\"row\">x</th>"), "{page}");
+    }
+
+    #[test]
+    fn numbers_are_for_people() {
+        for (number, count, size) in [
+            (0, "0", "0 B"),
+            (999, "999", "999 B"),
+            (1_000, "1,000", "1.00 kB"),
+            (12_345, "12,345", "12.3 kB"),
+            (999_600, "999,600", "1.00 MB"),
+            (1_234_567_890, "1,234,567,890", "1.23 GB"),
+            (u64::MAX, "18,446,744,073,709,551,615", "18446744 TB"),
+        ] {
+            assert_eq!((grouped(number).as_str(), bytes(number).as_str()), (count, size));
+        }
+        assert_eq!(moment(SystemTime::UNIX_EPOCH), "1970-01-01 00:00:00");
     }
 }

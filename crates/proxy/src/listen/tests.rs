@@ -47,6 +47,26 @@ fn places_are_read_as_they_are_typed() {
     }
 }
 
+#[test]
+fn a_person_is_told_who_gets_in() {
+    let me = rustix::process::geteuid().as_raw();
+    let (one, other) = (me.wrapping_add(1), me.wrapping_add(2));
+    let secret = || Some(Arc::new(ClientSecret::of("correct horse battery staple")));
+    for (audience, expected) in [
+        (own(), "your own processes".to_owned()),
+        (own().with_secret(secret()), "your own processes that know the secret".to_owned()),
+        (
+            Audience::users(Admission::same_user().allow(one).allow(other)),
+            format!("your own processes and those of user id {one}, {other}"),
+        ),
+        (Audience::users(Admission::of([one])), format!("processes of user id {one}")),
+        (Audience::anyone(), "anyone who reaches it".to_owned()),
+        (Audience::anyone().with_secret(secret()), "whoever knows the secret".to_owned()),
+    ] {
+        assert_eq!(audience.to_string(), expected);
+    }
+}
+
 #[tokio::test]
 async fn sockets_are_private_from_the_start_and_gone_at_the_end() {
     let dir = tempfile::tempdir().unwrap();
