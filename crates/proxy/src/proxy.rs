@@ -10,7 +10,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use shiftkey::{Clock, Env, Shiftkey, SystemClock, cache::Listed, trust::Configs};
+use shiftkey::{
+    Clock, Env, Result, Shiftkey, SystemClock, Target,
+    cache::Listed,
+    dial::{self, Options},
+    trust::Configs,
+};
 use tokio::{
     sync::{Semaphore, mpsc},
     task::JoinSet,
@@ -171,6 +176,13 @@ impl Proxy {
     /// Where it listens, or did until it was told to stop.
     pub(crate) fn listening(&self) -> Vec<Listening> {
         self.0.listening.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Finds a credential and reaches the warehouse by TLS, without signing in.
+    pub(crate) async fn reach(&self, target: &Target) -> Result<()> {
+        let login = self.0.shiftkey.login(target).await?;
+        let options = Options { env: self.0.settings.env.clone(), tls: self.0.tls.clone(), ..Options::default() };
+        dial::encrypted(&login.route(), &options).await.map(drop)
     }
 
     /// The time that the proxy goes by.

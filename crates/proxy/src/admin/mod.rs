@@ -6,11 +6,13 @@
 
 mod metrics;
 mod page;
+mod reach;
 
 use std::{
     convert::Infallible,
     future::Future,
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
@@ -22,6 +24,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
+use percent_encoding::percent_decode_str;
 use shiftkey::{Error, Result};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -29,6 +32,7 @@ use tokio::{
     time::sleep,
 };
 
+use self::reach::Reach;
 use crate::{admit::Admission, proxy::Proxy, sock_diag};
 
 /// How long a request's head may take to arrive.
@@ -43,6 +47,7 @@ pub struct Admin {
     listener: TcpListener,
     address: SocketAddr,
     admission: Admission,
+    reach: Arc<Reach>,
 }
 
 /// An answer: status, kind, text.
@@ -68,7 +73,7 @@ impl Admin {
             socket.set_nonblocking(true)?;
             TcpListener::from_std(socket)
         });
-        let told = |listener: TcpListener| Ok(Self { address: listener.local_addr()?, listener, admission });
+        let told = |listener: TcpListener| Ok(Self { address: listener.local_addr()?, listener, admission, reach: Arc::default() });
         bound.and_then(told).map_err(|error| Error::config(format!("{address} cannot be listened on: {error}")).with_source(error))
     }
 
@@ -93,7 +98,7 @@ impl Admin {
                 Some(_) = connections.join_next() => {}
                 accepted = self.listener.accept(), if connections.len() < LIMIT => match accepted {
                     Ok((stream, _)) => {
-                        connections.spawn(connection(stream, proxy.clone(), self.admission.clone()));
+                        connections.spawn(connection(stream, proxy.clone(), self.admission.clone(), Arc::clone(&self.reach)));
                     }
                     // Out of descriptors, most likely: let some connections end.
                     Err(_) => sleep(Duration::from_millis(50)).await,
@@ -103,13 +108,23 @@ impl Admin {
     }
 }
 
-async fn connection(stream: TcpStream, proxy: Proxy, admission: Admission) {
+async fn connection(stream: TcpStream, proxy: Proxy, admission: Admission, reach: Arc<Reach>) {
     let uid = stream.peer_addr().and_then(|peer| sock_diag::owner(peer, stream.local_addr()?));
     let admitted = admission.judge(uid).is_ok();
     let service = service_fn(|request: Request<Incoming>| {
         let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         let answer = answer(&proxy, admitted, request.method(), host, request.uri().path());
-        std::future::ready(Ok::<_, Infallible>(response(answer)))
+        // Only who is ready itself is asked further.
+        let target = (answer.0 == StatusCode::OK && request.uri().path() == "/readiness").then(|| target(request.uri().query())).flatten();
+        let (proxy, reach) = (&proxy, &reach);
+        async move {
+            let reached = match target {
+                Some(target) => reach.check(proxy, &target).await,
+                None => Ok(()),
+            };
+            let answer = reached.map_or_else(|why| (StatusCode::SERVICE_UNAVAILABLE, PLAIN, format!("{why}\n")), |()| answer);
+            Ok::<_, Infallible>(response(answer))
+        }
     });
     let mut server = hyper::server::conn::http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(HEAD).keep_alive(false).max_buf_size(16 * 1024);
@@ -147,6 +162,12 @@ fn response((status, kind, text): Answer) -> Response<Full<Bytes>> {
         .header("x-content-type-options", "nosniff");
     let builder = if status == StatusCode::METHOD_NOT_ALLOWED { builder.header(ALLOW, "GET, HEAD") } else { builder };
     builder.body(Full::new(Bytes::from(text))).expect("the headers are written down above")
+}
+
+/// The target that a query names.
+fn target(query: Option<&str>) -> Option<String> {
+    let value = query?.split('&').find_map(|pair| pair.strip_prefix("target="))?;
+    Some(percent_decode_str(value).decode_utf8_lossy().into_owned())
 }
 
 /// Whether a `Host` header names this machine alone.
@@ -190,6 +211,19 @@ mod tests {
         }
         assert_eq!(ask(&Method::GET, "localhost", "/", false).0, StatusCode::FORBIDDEN);
         assert_eq!(ask(&Method::GET, "localhost", "/quitquitquit", true).0, StatusCode::NOT_FOUND);
+    }
+
+    #[test]
+    fn a_query_names_a_target() {
+        for (query, expected) in [
+            (None, None),
+            (Some("x=1"), None),
+            (Some("target=prod/analytics"), Some("prod/analytics")),
+            (Some("x=1&target=prod%2Fanalytics&y"), Some("prod/analytics")),
+            (Some("target="), Some("")),
+        ] {
+            assert_eq!(target(query).as_deref(), expected, "{query:?}");
+        }
     }
 
     #[tokio::test]

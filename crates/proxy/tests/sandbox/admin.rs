@@ -46,3 +46,43 @@ async fn the_page_and_the_metrics_tell_what_goes_on() {
     assert!(world.running.await.unwrap().cut.is_empty());
     world.sandbox.stop().await;
 }
+
+#[tokio::test]
+async fn a_probe_asks_for_one_target_and_hammers_nobody() {
+    let world = World::new().await;
+    let admin = Admin::bind("127.0.0.1:0".parse().unwrap(), Admission::same_user()).unwrap();
+    let address = admin.address();
+    let work = async {
+        let ask = |target: &'static str| async move { get(address, &format!("/readiness?target={target}"), "localhost").await };
+        for _ in 0..50 {
+            let answer = ask("prod/analytics").await;
+            assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        }
+        assert_eq!(world.issued(), 1);
+        // It moves away, which is not noticed at once, and has no say in whether the proxy is ready.
+        world.sandbox.move_endpoint(&world.warehouse()).await.unwrap();
+        assert!(ask("prod/analytics").await.starts_with("HTTP/1.1 200"));
+        let unknown = ask("prod/nothing").await;
+        assert!(unknown.starts_with("HTTP/1.1 503") && unknown.contains("no listener"), "{unknown}");
+        assert!(ask("cluster:finance@us-east-1").await.starts_with("HTTP/1.1 503"), "nobody makes it ask AWS for what he likes");
+        assert_eq!(world.sandbox.calls().count("GetClusterCredentials"), 1);
+        assert!(get(address, "/readiness", "localhost").await.starts_with("HTTP/1.1 200"));
+    };
+    admin.serve_during(&world.proxy, work).await;
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_probe_of_a_warehouse_that_is_down_says_so() {
+    let overrides = Overrides { host: Some("127.0.0.1".into()), port: Some(1), ..Overrides::default() };
+    let world = World::with(Choice { engine: Engine::Embedded, overrides, ..Choice::default() }).await;
+    let admin = Admin::bind("127.0.0.1:0".parse().unwrap(), Admission::same_user()).unwrap();
+    let address = admin.address();
+    let work = async {
+        let down = get(address, "/readiness?target=prod%2Fanalytics", "localhost").await;
+        assert!(down.starts_with("HTTP/1.1 503") && down.contains("127.0.0.1:1 cannot be reached"), "{down}");
+        assert!(get(address, "/readiness", "localhost").await.starts_with("HTTP/1.1 200"));
+    };
+    admin.serve_during(&world.proxy, work).await;
+    world.end().await;
+}
