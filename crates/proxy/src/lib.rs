@@ -40,7 +40,7 @@ pub use self::{
     certificate::Certificate,
     client_secret::ClientSecret,
     listen::{Audience, Listen, Listener},
-    proxy::{Ended, Proxy, Reason, Settings},
+    proxy::{Attend, Ended, Proxy, Reason, Settings},
     route::{Resolve, Routes, Serves, Users},
     stats::Stats,
 };

@@ -235,6 +235,11 @@ impl Listener {
         &self.listen
     }
 
+    /// Whether clients may use TLS, or must.
+    pub fn offers_tls(&self) -> bool {
+        self.audience.certificate.is_some()
+    }
+
     /// What a person is told of it.
     pub(crate) fn told(&self) -> Listening {
         let target = match &self.routes.serves {

@@ -11,7 +11,7 @@ use std::{
 };
 
 use shiftkey::{
-    Clock, Env, Result, Shiftkey, SystemClock, Target,
+    Clock, Env, Error, ErrorKind, Result, Shiftkey, SystemClock, Target,
     cache::Listed,
     dial::{self, Options},
     trust::Configs,
@@ -56,6 +56,14 @@ pub struct Settings {
     pub env: Env,
     /// Tells when sessions began.
     pub clock: Arc<dyn Clock>,
+    /// Is told what only a person can do.
+    pub attendant: Option<Arc<dyn Attend>>,
+}
+
+/// Somebody whom the proxy can turn to, besides its clients: they are tools, and what they are told is often not shown.
+pub trait Attend: fmt::Debug + Send + Sync {
+    /// An AWS identity is missing or has expired: sessions fail, or soon will. At most once a minute for the same reason.
+    fn wanted(&self, error: &Error);
 }
 
 impl Default for Settings {
@@ -72,6 +80,7 @@ impl Default for Settings {
             max_lifetime: None,
             env: Env::default(),
             clock: Arc::new(SystemClock),
+            attendant: None,
         }
     }
 }
@@ -93,8 +102,27 @@ pub(crate) struct Shared {
     pub(crate) stats: Arc<Stats>,
     pub(crate) recent: Recent,
     listening: Mutex<Vec<Listening>>,
+    /// What the attendant was told last, and when.
+    wanted: Mutex<Option<(String, SystemTime)>>,
     /// Told to stop.
     draining: AtomicBool,
+}
+
+impl Shared {
+    /// Tells the attendant, when it takes a person to go on.
+    pub(crate) fn ask_for_help(&self, error: &Error) {
+        let Some(attendant) = &self.settings.attendant else { return };
+        if !matches!(error.kind(), ErrorKind::IdentityExpired | ErrorKind::NoIdentity) {
+            return;
+        }
+        let (text, now) = (error.to_string(), self.settings.clock.now());
+        let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        let lately = |at: SystemTime| now.duration_since(at).is_ok_and(|age| age < REMIND);
+        if !wanted.as_ref().is_some_and(|(told, at)| *told == text && lately(*at)) {
+            attendant.wanted(error);
+            *wanted = Some((text, now));
+        }
+    }
 }
 
 /// A listener, as a person is told of it.
@@ -136,6 +164,9 @@ const BEYOND: usize = 256;
 /// Connections of other users at a time.
 const STRANGERS: usize = 32;
 
+/// How often the attendant is told the same.
+const REMIND: Duration = Duration::from_secs(60);
+
 /// What out of file descriptors costs.
 const BREATH: Duration = Duration::from_millis(50);
 
@@ -153,6 +184,7 @@ impl Proxy {
             stats: Arc::default(),
             recent: Recent::default(),
             listening: Mutex::default(),
+            wanted: Mutex::default(),
             draining: AtomicBool::new(false),
         }))
     }
@@ -259,7 +291,7 @@ struct Arrival {
 
 async fn keep_warm(shared: Arc<Shared>) {
     let Settings { clock, renew_every, .. } = &shared.settings;
-    warm::keep(&shared.recent, &shared.shiftkey, &**clock, *renew_every).await;
+    warm::keep(&shared.recent, &shared.shiftkey, &**clock, *renew_every, |error| shared.ask_for_help(error)).await;
 }
 
 async fn accept(listener: Listener, arrivals: mpsc::Sender<Arrival>) {

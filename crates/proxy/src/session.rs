@@ -159,7 +159,8 @@ async fn sign_in(asked: &Asked, uid: Option<u32>, routes: &Routes, shared: &Arc<
     })?;
     let target = routes.target(asked).map_err(ours)?;
     let options = Options { parameters: asked.parameters.clone(), env: shared.settings.env.clone(), tls: shared.tls.clone() };
-    let (upstream, login) = shared.shiftkey.connect(&target, &options).await.map_err(ours)?;
+    let connected = shared.shiftkey.connect(&target, &options).await;
+    let (upstream, login) = connected.inspect_err(|error| shared.ask_for_help(error)).map_err(ours)?;
     shared.recent.used(&target, shared.settings.clock.now());
     let key = upstream.backend_key.clone().map(|theirs| shared.keys.register(login.route(), theirs)).transpose();
     let key = key.map_err(|error| {

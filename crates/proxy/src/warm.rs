@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use shiftkey::{Clock, Shiftkey, Target};
+use shiftkey::{Clock, Error, Shiftkey, Target};
 
 /// For how long after its last session a target counts as in use. As long as a credential lives at the most, so that one that is
 /// renewed ahead is not the last of a row that never ends.
@@ -36,12 +36,13 @@ impl Recent {
 }
 
 /// Asks for the credential of each target in use, again and again. The cache knows whether one is due, and which process renews it.
-pub(crate) async fn keep(recent: &Recent, shiftkey: &Shiftkey, clock: &dyn Clock, every: Duration) {
+/// What goes wrong is given to `failed`: there is time to do something about it before a client comes.
+pub(crate) async fn keep(recent: &Recent, shiftkey: &Shiftkey, clock: &dyn Clock, every: Duration, failed: impl Fn(&Error)) {
     loop {
         tokio::time::sleep(every).await;
         for target in recent.in_use(clock.now()) {
             if let Err(error) = shiftkey.credential(&target).await {
-                // Who connects next is told.
+                failed(&error);
                 tracing::info!(%error, "a credential could not be kept ready");
             }
         }

@@ -10,9 +10,10 @@ use std::{
 };
 
 use serde::Serialize;
-use shiftkey::{Config, Overrides, Result, Target};
+use shiftkey::{Config, Error, Overrides, Result, Target};
 use shiftkey_proxy::{
-    Admin, Ended, Listen, Listener, Proxy, Reason, Resolve, Routes, Serves, Users, listen::SOCKET_PORT, stats::Session, watch::Watch,
+    Admin, Attend, Ended, Listen, Listener, Proxy, Reason, Resolve, Routes, Serves, Users, listen::SOCKET_PORT, stats::Session,
+    watch::Watch,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -42,7 +43,7 @@ pub(crate) async fn proxy(args: &ProxyArgs, settings: &Settings, printer: &Print
     let mut watch = Watch::new(|| [Config::files(&settings.env, settings.global.config.as_deref()), guards.files()].concat());
     let listeners = bind_all(args, settings, &configured, &guards, printer)?;
     let names: Vec<String> = listeners.iter().map(|(name, _)| name.clone()).collect();
-    let proxy = Proxy::new(settings.shiftkey()?, limits(args, settings));
+    let proxy = Proxy::new(settings.shiftkey()?, limits(args, settings, printer));
     let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let admin = args.admin.map(|port| Admin::bind(address(port), guards::admitted(args))).transpose()?;
     announce(&listeners, admin.as_ref(), &configured, printer)?;
@@ -83,13 +84,24 @@ pub(crate) async fn proxy(args: &ProxyArgs, settings: &Settings, printer: &Print
     Ok(ExitCode::SUCCESS)
 }
 
-fn limits(args: &ProxyArgs, settings: &Settings) -> shiftkey_proxy::Settings {
+/// A person who looks at the terminal, or at the journal.
+#[derive(Debug)]
+struct Person(Printer);
+
+impl Attend for Person {
+    fn wanted(&self, error: &Error) {
+        self.0.warning(error);
+    }
+}
+
+fn limits(args: &ProxyArgs, settings: &Settings, printer: &Printer) -> shiftkey_proxy::Settings {
     shiftkey_proxy::Settings {
         sessions: args.max_sessions,
         drain: args.drain,
         idle_exit: args.idle_exit,
         max_lifetime: args.max_lifetime,
         env: settings.env.clone(),
+        attendant: Some(Arc::new(Person(*printer))),
         ..shiftkey_proxy::Settings::default()
     }
 }
@@ -251,6 +263,8 @@ struct Told {
     port: u16,
     /// libpq's `dbname`; absent where clients choose.
     database: Option<String>,
+    /// Whether clients may use TLS, or must.
+    tls: bool,
 }
 
 impl Told {
@@ -260,7 +274,7 @@ impl Told {
             Listen::Unix { directory, port } => (directory.display().to_string(), *port),
         };
         let database = configured.resolve(name, None, None).ok().map(|target| target.database);
-        Self { target: name.to_owned(), host, port, database }
+        Self { target: name.to_owned(), host, port, database, tls: listener.offers_tls() }
     }
 
     /// What libpq's clients take.
@@ -273,8 +287,12 @@ impl Told {
             self.host.clone()
         };
         // A user's PGSSLMODE is meant for servers beyond this machine; unix sockets pay no heed to it.
-        let plain = if self.host.starts_with('/') { "" } else { " sslmode=disable" };
-        format!("psql \"host={host}{port} dbname={database}{plain}\"")
+        let mode = match self.tls {
+            _ if self.host.starts_with('/') => "",
+            true => " sslmode=require",
+            false => " sslmode=disable",
+        };
+        format!("psql \"host={host}{port} dbname={database}{mode}\"")
     }
 }
 

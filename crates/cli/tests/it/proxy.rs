@@ -238,6 +238,20 @@ fn a_changed_file_is_noticed_and_targets_come_and_go_with_it() {
 }
 
 #[test]
+fn whoever_runs_it_is_told_to_sign_in_again_and_not_for_each_client() {
+    let mut running = Running::start(Test::bare(), &["*=0"]);
+    for _ in 0..3 {
+        let answer = sign_in(&mut running.tcp(), "cluster:x@us-east-1/dev");
+        assert!(answer.contains("C28000") && answer.contains("no AWS identity"), "{answer}");
+    }
+    running.wait_for("no AWS identity");
+    running.wait_for("hint: ");
+    running.signal(rustix::process::Signal::TERM);
+    let (status, told) = running.end();
+    assert!(status.success() && !told.contains("no AWS identity"), "{told}");
+}
+
+#[test]
 fn other_machines_need_tls_and_a_secret() {
     let refused = |args: &[&str]| Test::new().file("secret", "correct horse battery staple").args(["proxy"]).args(args).run().status(2);
     refused(&["prod/analytics=0.0.0.0:0"]).err("--dangerously-listen-anywhere").err("--client-secret-file");
