@@ -17,6 +17,7 @@ mod client;
 mod client_secret;
 pub mod listen;
 mod opening;
+mod options;
 mod parameters;
 mod private_file;
 mod proxy;

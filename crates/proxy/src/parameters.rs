@@ -6,6 +6,8 @@ use shiftkey_wire::{
     startup::{StartupMessage, VERSION_3_0},
 };
 
+use crate::options::{self, Fate};
+
 /// A client's startup message, read.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Asked {
@@ -43,13 +45,16 @@ pub(crate) fn read(startup: &StartupMessage) -> Result<Asked, ErrorFields> {
             "replication" => refuse_replication(value)?,
             // Extensions change messages that are read here; Redshift would take them for settings that it does not have.
             _ if lower.starts_with("_pq_.") => extensions.push(String::from_utf8_lossy(name).into_owned()),
-            _ if REFUSED.contains(&lower.as_str()) => {}
-            "extra_float_digits" => asked.parameters.push((name.clone(), float_digits(value))),
+            "options" => asked.parameters.push((name.clone(), options::with(value, fate))),
             _ => {
                 if lower == "application_name" {
                     asked.application = String::from_utf8_lossy(value).into_owned();
                 }
-                asked.parameters.push((name.clone(), value.clone()));
+                match fate(&lower, value) {
+                    Fate::Kept => asked.parameters.push((name.clone(), value.clone())),
+                    Fate::Changed(value) => asked.parameters.push((name.clone(), value)),
+                    Fate::Dropped => {}
+                }
             }
         }
     }
@@ -75,10 +80,17 @@ fn refuse_replication(value: &[u8]) -> Result<(), ErrorFields> {
     Err(ErrorFields { hint: Some(hint.to_owned()), ..fields })
 }
 
-fn float_digits(value: &[u8]) -> Vec<u8> {
+/// What becomes of a setting on its way to the warehouse.
+fn fate(name: &str, value: &[u8]) -> Fate {
+    if REFUSED.contains(&name) {
+        return Fate::Dropped;
+    }
+    if name != "extra_float_digits" {
+        return Fate::Kept;
+    }
     let number = std::str::from_utf8(value).ok().and_then(|text| text.trim().parse::<i32>().ok());
     // What is no number is the warehouse's to judge.
-    number.map_or_else(|| value.to_vec(), |number| number.clamp(FLOAT_DIGITS.0, FLOAT_DIGITS.1).to_string().into_bytes())
+    number.map_or(Fate::Kept, |number| Fate::Changed(number.clamp(FLOAT_DIGITS.0, FLOAT_DIGITS.1).to_string().into_bytes()))
 }
 
 #[cfg(test)]
@@ -109,6 +121,8 @@ mod tests {
             ("driver_version", "Redshift JDBC", Some("Redshift JDBC")),
             ("client_protocol_version", "2", Some("2")),
             ("options", "-c x=1", Some("-c x=1")),
+            ("options", "-c extra_float_digits=3 --IntervalStyle=iso_8601 -c x=1", Some("-c extra_float_digits=2 -c x=1")),
+            ("options", "-cstandard_conforming_strings=on", Some("")),
             ("unknown_setting", "", Some("")),
         ] {
             let expected: Vec<_> = expected.map(|value| (name.to_owned(), value.to_owned())).into_iter().collect();

@@ -252,6 +252,21 @@ fn whoever_runs_it_is_told_to_sign_in_again_and_not_for_each_client() {
 }
 
 #[test]
+fn who_signs_in_to_aws_again_need_not_start_it_again() {
+    let value = |name: &str| sandbox().environment().into_iter().find(|(known, _)| known == name).unwrap().1;
+    let test = Test::new().file("late", "").env("AWS_SHARED_CREDENTIALS_FILE", "late");
+    let running = Running::start(test, &["prod/analytics=0", "--profile", "late"]);
+    let answer = sign_in(&mut running.tcp(), "dev");
+    assert!(answer.contains("C28000"), "{answer}");
+    let (id, secret) = (value("AWS_ACCESS_KEY_ID"), value("AWS_SECRET_ACCESS_KEY"));
+    let text = format!("[late]\naws_access_key_id = {id}\naws_secret_access_key = {secret}\n");
+    std::fs::write(running.test.path().join("late"), text).unwrap();
+    assert!(signed_in(&sign_in(&mut running.tcp(), "dev")));
+    running.signal(rustix::process::Signal::TERM);
+    assert!(running.end().0.success());
+}
+
+#[test]
 fn other_machines_need_tls_and_a_secret() {
     let refused = |args: &[&str]| Test::new().file("secret", "correct horse battery staple").args(["proxy"]).args(args).run().status(2);
     refused(&["prod/analytics=0.0.0.0:0"]).err("--dangerously-listen-anywhere").err("--client-secret-file");
