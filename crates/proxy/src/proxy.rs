@@ -263,7 +263,9 @@ impl Proxy {
                     if sessions.len() < self.0.settings.sessions.saturating_add(BEYOND) {
                         sessions.spawn(session::serve(stream, audience, routes, Arc::clone(&self.0)));
                     } else {
-                        client::turn_away_unheard(&stream, &reject::encode(reject::full(self.0.settings.sessions)));
+                        let full = reject::full(self.0.settings.sessions);
+                        session::note(&full, &self.0);
+                        client::turn_away_unheard(&stream, &reject::encode(full));
                     }
                 }
             }

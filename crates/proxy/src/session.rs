@@ -226,7 +226,7 @@ async fn fail(seat: &mut Seat, fields: ErrorFields, shared: &Shared) -> io::Resu
     seat.turn_away(&reject::encode(fields)).await
 }
 
-fn note(fields: &ErrorFields, shared: &Shared) {
+pub(crate) fn note(fields: &ErrorFields, shared: &Shared) {
     tracing::info!(code = fields.code, message = fields.message, "a sign-in failed");
     shared.stats.failed(Failure { at: shared.settings.clock.now(), code: fields.code.clone(), message: fields.message.clone() });
 }

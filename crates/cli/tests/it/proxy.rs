@@ -169,6 +169,8 @@ fn one_listener_serves_every_target() {
         ("prod/analytics", "ZI"),
         ("prod/adhoc/dev", "ZI"),
         ("cluster:finance@us-east-1/dev", "ZI"),
+        // With another AWS identity, in another account.
+        ("staging/analytics", "ZI"),
         ("prod/analytic", "did you mean 'prod/analytics'?"),
         ("prod/analytics/nothere", "3D000"),
         ("whoever", "dbname=environment/name"),

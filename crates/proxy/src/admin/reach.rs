@@ -17,9 +17,12 @@ const HOLDS: Duration = Duration::from_secs(10);
 /// What a probe waits for.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// What was found, and when.
+type Found = (Instant, Result<(), String>);
+
 /// What was found, by target. Held while a warehouse is asked: one at a time.
 #[derive(Debug, Default)]
-pub(super) struct Reach(Mutex<HashMap<String, (Instant, Result<(), String>)>>);
+pub(super) struct Reach(Mutex<HashMap<String, Found>>);
 
 impl Reach {
     /// Whether the target of this name is there, if it has a listener of its own.

@@ -122,6 +122,7 @@ async fn nobody_is_turned_away_without_a_word_however_many_there_are() {
     }
     let error = connect(&world.unix()).await.map(|_| ()).unwrap_err();
     assert_eq!(error.code().map(tokio_postgres::error::SqlState::code), Some("53300"), "{error:?}");
+    assert!(world.proxy.stats().failures().iter().any(|failure| failure.code == "53300"), "who watches is told as well");
     drop(silent);
     world.end().await;
 }
