@@ -11,6 +11,7 @@ export shiftkey dir shots
 inside() {
     proxy=
     trap '[ -z "$proxy" ] || kill "$proxy" 2>/dev/null; kill $(jobs -p) 2>/dev/null; wait' EXIT
+    : >"$dir/out"
     "$shiftkey" proxy prod/analytics=0 prod/adhoc=0 --admin 0 --json >"$dir/out" 2>"$dir/told" &
     proxy=$!
     for _ in $(seq 200); do
