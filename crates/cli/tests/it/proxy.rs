@@ -254,6 +254,31 @@ fn whoever_runs_it_is_told_to_sign_in_again_and_not_for_each_client() {
 }
 
 #[test]
+fn no_session_leaves_a_descriptor_however_it_ends() {
+    let running = Running::start(Test::new(), &["prod/analytics=0"]);
+    let descriptors = || std::fs::read_dir(format!("/proc/{}/fd", running.child.id())).unwrap().count();
+    // What the process keeps from its first session on is no leak. (That session may still be closing, and count.)
+    assert!(signed_in(&sign_in(&mut running.tcp(), "dev")));
+    let before = descriptors();
+    for round in 0..40 {
+        let mut client = running.tcp();
+        match round % 4 {
+            0 => assert!(signed_in(&sign_in(&mut client, "dev"))),
+            1 => assert!(sign_in(&mut client, "nothere").contains("3D000")),
+            2 => client.write_all(&[0, 0, 0]).unwrap(),
+            _ => client.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap(),
+        }
+    }
+    let gone = (0..1_000_000).any(|_| {
+        std::thread::yield_now();
+        descriptors() <= before
+    });
+    assert!(gone, "{} descriptors instead of {before}", descriptors());
+    running.signal(rustix::process::Signal::TERM);
+    assert!(running.end().0.success());
+}
+
+#[test]
 fn who_signs_in_to_aws_again_need_not_start_it_again() {
     let value = |name: &str| sandbox().environment().into_iter().find(|(known, _)| known == name).unwrap().1;
     let test = Test::new().file("late", "").env("AWS_SHARED_CREDENTIALS_FILE", "late");
