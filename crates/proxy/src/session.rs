@@ -47,9 +47,11 @@ pub(crate) async fn serve(stream: Stream, audience: Audience, routes: Routes, sh
     let mut client = Some(Client::Plain(stream));
     let opening = timeout(shared.settings.first_packet, client::open(&mut client, audience.certificate.as_deref())).await;
     let Some(mut seat) = client.map(Seat::new) else {
-        // It broke off TLS, or took too long for it.
-        if let Ok(Err(Broken(fields))) = opening {
-            note(&fields, &shared);
+        // It cannot be told any more; who watches can.
+        match opening {
+            Ok(Err(Broken(fields))) => note(&fields, &shared),
+            Err(_) => note(&reject::late("the client did not finish the start of TLS"), &shared),
+            Ok(Ok(_)) => {}
         }
         return;
     };
@@ -73,7 +75,11 @@ pub(crate) async fn serve(stream: Stream, audience: Audience, routes: Routes, sh
             match let_in(&mut seat, &startup, ahead, &audience, &shared).await {
                 Ok(Ok((asked, ahead))) => sign_in_and_relay(seat, uid, &asked, &ahead, &routes, &shared).await,
                 Ok(Err(fields)) => fail(&mut seat, fields, &shared).await,
-                Err(error) => Err(error),
+                Err(error) => {
+                    // It has left.
+                    seat.leaves(None);
+                    Err(error)
+                }
             }
         }
         (Ok(Err(Broken(fields))), _) => fail(&mut seat, fields, &shared).await,
@@ -134,19 +140,23 @@ async fn sign_in_and_relay(
     };
     let traffic = Arc::clone(&session.open.traffic);
     seat.talks(&traffic);
-    let welcome = welcome(&session.upstream.welcome, asked.negotiation.as_ref(), session.key.as_ref());
-    for bytes in [&welcome, &session.upstream.leftover] {
-        seat.write_all(bytes).await?;
-        traffic.to_client.passed(bytes);
-    }
-    seat.flush().await?;
-    session.upstream.stream.write_all(ahead).await?;
-    session.upstream.stream.flush().await?;
-    traffic.to_upstream.passed(ahead);
-    // Not needed any more, while a session may last for days.
-    (session.upstream.welcome, session.upstream.leftover, session.upstream.parameters) = (Vec::new(), Vec::new(), Vec::new());
-    let relayed = relay::relay(&mut *seat, &mut session.upstream.stream, &traffic).await;
-    seat.leaves(if relayed.is_ok() { None } else { Some(reject::lost()) });
+    let relayed = async {
+        let welcome = welcome(&session.upstream.welcome, asked.negotiation.as_ref(), session.key.as_ref());
+        for bytes in [&welcome, &session.upstream.leftover] {
+            seat.write_all(bytes).await?;
+            traffic.to_client.passed(bytes);
+        }
+        seat.flush().await?;
+        session.upstream.stream.write_all(ahead).await?;
+        session.upstream.stream.flush().await?;
+        traffic.to_upstream.passed(ahead);
+        // Not needed any more, while a session may last for days.
+        drop(welcome);
+        (session.upstream.welcome, session.upstream.leftover, session.upstream.parameters) = (Vec::new(), Vec::new(), Vec::new());
+        relay::relay(&mut *seat, &mut session.upstream.stream, &traffic).await
+    };
+    let relayed = relayed.await;
+    seat.leaves(relayed.is_err().then(reject::lost));
     relayed
 }
 
