@@ -2,9 +2,9 @@
 # The installed psql against the sandbox, on each engine: who signs in, and who does not.
 # Needs psql, openssl, PostgreSQL's server programs, and python3 with its venv, into which it installs psycopg; SHIFTKEY names the binary.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
 shiftkey=${SHIFTKEY:-target/debug/shiftkey}
 shiftkey=$(realpath "$shiftkey")
+cd "$(dirname "$0")/../.."
 export shiftkey
 
 inside() {
@@ -108,8 +108,7 @@ done
 "$shiftkey" sandbox -q --engine embedded --challenge digest -- \
     "$shiftkey" connect prod/analytics -- -XAtc "select 'ok: embedded digest, ' || current_user"
 
-venv=$(mktemp -d)
-trap 'rm -rf "$venv"' EXIT
+venv=$theirs/venv
 python3 -m venv "$venv"
 "$venv/bin/pip" install -q --disable-pip-version-check 'psycopg[binary]==3.3.9'
 export libpq="$venv/bin/python"
