@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::aws::{Aws, RateLimit, random_token};
+use crate::aws::{Aws, Directory, RateLimit, random_token};
 use crate::calls::Calls;
 use crate::clock::SandboxClock;
 use crate::control::{self, Control};
@@ -95,6 +95,7 @@ impl Builder {
         for rule in self.faults {
             aws.faults.add(rule);
         }
+        let iam = aws.directory.clone();
         let control =
             Control { token: random_token().into(), calls: aws.calls.clone(), clock: self.clock, faults: aws.faults.clone(), gate, world };
         write_private(&directory.path().join("config"), &profiles())?;
@@ -104,7 +105,7 @@ impl Builder {
         DirBuilder::new().mode(0o700).create(directory.path().join("cache"))?;
         let stop = CancellationToken::new();
         let server = tokio::spawn(http::serve(aws, control.clone(), listener, stop.clone()));
-        Ok(Sandbox { address, directory, control, pki, stop, server })
+        Ok(Sandbox { address, directory, iam, control, pki, stop, server })
     }
 }
 
@@ -113,6 +114,7 @@ impl Builder {
 pub struct Sandbox {
     address: SocketAddr,
     directory: TempDir,
+    iam: Directory,
     control: Control,
     pki: Pki,
     stop: CancellationToken,
@@ -179,6 +181,17 @@ impl Sandbox {
             ("PGSSLMODE", "verify-full".to_owned()),
         ];
         Some(pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    }
+
+    /// Gives a seeded user of the production account a policy of its own, in place of the one of that name; `None` takes it away. What
+    /// stands in it is not checked, as the IAM calls check it.
+    pub fn put_user_policy(&self, user: &str, name: &str, document: Option<&serde_json::Value>) {
+        self.iam.put_user_policy(PROD, user, name, document);
+    }
+
+    /// Makes a user of the production account, without keys, unless there is one.
+    pub fn create_user(&self, name: &str) {
+        self.iam.create_user(PROD, name);
     }
 
     /// The clock.

@@ -81,7 +81,7 @@ pub(crate) fn users() -> Vec<User> {
         user(PROD, "alice", alice()),
         user(PROD, "etl", fixed("etl")),
         user(PROD, "intern", json!([look()])),
-        user(PROD, "security", json!([allow(&["redshift:*", "redshift-serverless:*", "sts:*"], &["*"])])),
+        user(PROD, "security", json!([allow(&["redshift:*", "redshift-serverless:*", "sts:*", "iam:*"], &["*"])])),
         user(STAGING, "stage", alice()),
     ]
 }

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use serde_json::Value;
 
 use super::fault::Fault;
+use super::iam::{Directory, Kind};
 use crate::iam::{Context, Decision, decide};
 use crate::seed::{Role, User};
 
@@ -96,6 +97,19 @@ impl Caller {
             session_policy: None,
             tags: BTreeMap::new(),
         }
+    }
+
+    /// The same with the policies and tags that the user or role has now. A session's own tags win.
+    pub(super) fn standing_in(self, directory: &Directory) -> Self {
+        let (kind, name) = match (&self.user_name, &self.role) {
+            (Some(name), _) => (Kind::User, name),
+            (None, Some(name)) => (Kind::Role, name),
+            (None, None) => return self,
+        };
+        let (policies, mut tags) = directory.of(kind, &self.account, name);
+        tags.retain(|key, _| !self.tags.keys().any(|own| own.eq_ignore_ascii_case(key)));
+        tags.extend(self.tags);
+        Self { policies, tags, ..self }
     }
 
     /// The database user that AWS maps this identity to.

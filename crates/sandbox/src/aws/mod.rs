@@ -4,6 +4,7 @@ mod caller;
 mod domains;
 mod fault;
 mod grant;
+mod iam;
 mod page;
 mod rate;
 mod redshift;
@@ -27,26 +28,77 @@ use crate::seed::{self, Role};
 use crate::world::{WarehouseId, WarehouseKind, World};
 use caller::{Caller, Callers};
 use fault::Fault;
+pub(crate) use iam::Directory;
 use rate::Buckets;
 pub use rate::RateLimit;
 use sigv4::{Authorization, header, hex};
 
 /// Every action that is answered.
-pub(crate) const ACTIONS: [&str; 14] = [
+pub(crate) const ACTIONS: [&str; 64] = [
+    "AddUserToGroup",
     "AssumeRole",
+    "AttachGroupPolicy",
+    "AttachRolePolicy",
+    "AttachUserPolicy",
+    "CreateGroup",
+    "CreatePolicy",
+    "CreatePolicyVersion",
+    "CreateUser",
+    "DeleteGroup",
+    "DeleteGroupPolicy",
+    "DeletePolicy",
+    "DeletePolicyVersion",
+    "DeleteRolePolicy",
+    "DeleteUser",
+    "DeleteUserPolicy",
     "DescribeClusters",
     "DescribeCustomDomainAssociations",
+    "DetachGroupPolicy",
+    "DetachRolePolicy",
+    "DetachUserPolicy",
     "GetCallerIdentity",
     "GetClusterCredentials",
     "GetClusterCredentialsWithIAM",
     "GetCredentials",
     "GetCustomDomainAssociation",
+    "GetGroup",
+    "GetGroupPolicy",
     "GetNamespace",
+    "GetPolicy",
+    "GetPolicyVersion",
+    "GetRole",
+    "GetRolePolicy",
     "GetSessionToken",
+    "GetUser",
+    "GetUserPolicy",
     "GetWorkgroup",
+    "ListAttachedGroupPolicies",
+    "ListAttachedRolePolicies",
+    "ListAttachedUserPolicies",
     "ListCustomDomainAssociations",
+    "ListEntitiesForPolicy",
+    "ListGroupPolicies",
+    "ListGroups",
+    "ListGroupsForUser",
     "ListNamespaces",
+    "ListPolicies",
+    "ListPolicyVersions",
+    "ListRolePolicies",
+    "ListUserPolicies",
+    "ListUsers",
     "ListWorkgroups",
+    "PutGroupPolicy",
+    "PutRolePolicy",
+    "PutUserPolicy",
+    "RemoveUserFromGroup",
+    "SetDefaultPolicyVersion",
+    "SimulatePrincipalPolicy",
+    "TagPolicy",
+    "TagRole",
+    "TagUser",
+    "UntagPolicy",
+    "UntagRole",
+    "UntagUser",
 ];
 
 /// Those that issue database credentials.
@@ -65,6 +117,7 @@ pub(crate) struct Aws {
     pub(crate) rate_limit: Option<RateLimit>,
     pub(crate) nasty_passwords: bool,
     callers: Callers,
+    pub(crate) directory: Directory,
     roles: Arc<Vec<Role>>,
     buckets: Buckets,
 }
@@ -124,6 +177,7 @@ impl Asked<'_> {
 
 impl Aws {
     pub(crate) fn new(world: World, clock: SandboxClock, rate_limit: Option<RateLimit>, nasty_passwords: bool) -> Self {
+        let (users, roles) = (seed::users(), seed::roles());
         Self {
             world,
             clock,
@@ -131,8 +185,9 @@ impl Aws {
             faults: Faults::default(),
             rate_limit,
             nasty_passwords,
-            callers: Callers::new(seed::users()),
-            roles: Arc::new(seed::roles()),
+            directory: Directory::new(&users, &roles),
+            callers: Callers::new(users),
+            roles: Arc::new(roles),
             buckets: Buckets::default(),
         }
     }
@@ -199,6 +254,7 @@ impl Aws {
         }
         match (auth.service.as_str(), asked.json) {
             ("redshift", false) => redshift::call(self, &call, &asked.form),
+            ("iam", false) => iam::call(self, &call, &asked.form),
             ("sts", false) => sts::call(self, &call, &asked.form),
             ("redshift-serverless", true) => serverless::call(self, &call, asked.body),
             _ => Err(Fault::new(400, "InvalidAction", &format!("The action {action} is not valid for this endpoint."))),
@@ -212,7 +268,11 @@ impl Aws {
             let (status, text) = result.map_or_else(|fault| (fault.status_json(), fault.json()), |text| (StatusCode::OK, text));
             return answer(status, "application/x-amz-json-1.1", text, guid, now);
         }
-        let namespace = if service == "sts" { sts::NAMESPACE } else { redshift::NAMESPACE };
+        let namespace = match service {
+            "iam" => iam::NAMESPACE,
+            "sts" => sts::NAMESPACE,
+            _ => redshift::NAMESPACE,
+        };
         let (status, text) = match result {
             Ok(result) => (StatusCode::OK, envelope(namespace, &asked.action, &result, guid)),
             Err(fault) => (fault.status(), fault.xml(namespace, guid)),
@@ -226,7 +286,7 @@ impl Aws {
         let token = header(headers, "x-amz-security-token");
         let (secret, caller) = self.callers.find(&auth.access_key, token.as_deref(), now)?;
         auth.verify(&secret, headers, query, body, now)?;
-        Ok((auth, caller))
+        Ok((auth, caller.standing_in(&self.directory)))
     }
 }
 
@@ -313,7 +373,12 @@ mod tests {
         for action in ACTIONS {
             let call = Signed { caller: &caller, region: "us-east-1", now, guid: guid(), action, life: None };
             let form = BTreeMap::new();
-            let answers = [redshift::call(&aws, &call, &form), sts::call(&aws, &call, &form), serverless::call(&aws, &call, b"{}")];
+            let answers = [
+                redshift::call(&aws, &call, &form),
+                iam::call(&aws, &call, &form),
+                sts::call(&aws, &call, &form),
+                serverless::call(&aws, &call, b"{}"),
+            ];
             let known = |it: &Result<String, Fault>| {
                 it.as_ref().err().is_none_or(|it| !matches!(it.code.as_str(), "InvalidAction" | "UnknownOperationException"))
             };

@@ -180,6 +180,6 @@ fn context(call: &Signed<'_>, form: &Form) -> crate::iam::Context {
 }
 
 /// `Prefix1`, `Prefix2` and so on, in order.
-fn list(form: &Form, prefix: &str) -> Vec<String> {
+pub(super) fn list(form: &Form, prefix: &str) -> Vec<String> {
     (1..).map_while(|n| form.get(&format!("{prefix}{n}")).cloned()).collect()
 }

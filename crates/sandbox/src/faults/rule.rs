@@ -96,7 +96,11 @@ impl FromStr for Rule {
         };
         let effect: Effect = effect.parse().map_err(wrong)?;
         if !ACTIONS.iter().any(|it| matches_text(action, it)) {
-            return Err(wrong(format!("the sandbox has no action '{action}'; there are {}", ACTIONS.join(", "))));
+            // There are many; those that begin alike are more likely meant.
+            let alike = |it: &&str| action.get(..4).is_some_and(|start| it.starts_with(start));
+            let near: Vec<&str> = ACTIONS.into_iter().filter(alike).collect();
+            let shown = if near.is_empty() { ACTIONS.join(", ") } else { near.join(", ") };
+            return Err(wrong(format!("the sandbox has no action '{action}'; there are {shown}")));
         }
         if matches!(effect, Effect::ExpireEarly(_)) && !ISSUING.iter().any(|it| matches_text(action, it)) {
             return Err(wrong(format!("only these issue what can expire: {}", ISSUING.join(", "))));
@@ -298,7 +302,8 @@ mod tests {
         for (text, why) in [
             ("", "ACTION:FAULT"),
             ("hang", "ACTION:FAULT"),
-            ("GetClusterCredential:hang", "no action 'GetClusterCredential'; there are AssumeRole"),
+            ("GetClusterCredential:hang", "no action 'GetClusterCredential'; there are GetCallerIdentity, GetClusterCredentials, "),
+            ("Launch:hang", "no action 'Launch'; there are AddUserToGroup, "),
             (":hang", "no action ''"),
             ("*:hangs", "no fault 'hangs'; there are throttle"),
             ("*:", "no fault ''"),

@@ -79,7 +79,7 @@ fn applies(statement: &Value, action: &str, resource: Option<&str>, context: &Co
 }
 
 /// A JSON value that may be one item or a list.
-fn one_or_many(value: &Value) -> Vec<&Value> {
+pub(crate) fn one_or_many(value: &Value) -> Vec<&Value> {
     match value {
         Value::Array(items) => items.iter().collect(),
         Value::Null => Vec::new(),
@@ -87,7 +87,7 @@ fn one_or_many(value: &Value) -> Vec<&Value> {
     }
 }
 
-fn strings(value: &Value) -> Vec<String> {
+pub(crate) fn strings(value: &Value) -> Vec<String> {
     let text = |it: &Value| match it {
         Value::String(text) => text.clone(),
         other => other.to_string(),
