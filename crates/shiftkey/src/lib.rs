@@ -12,7 +12,7 @@
 //!
 //! Modules form a line; each may import only what stands to its left:
 //! `error secret env clock observe backoff` · `shared` · `target credential` · `identity` · `discover issue` · `cache` · `dial`;
-//! `dsn` and `policy` stand beside and do no IO.
+//! `dsn` and `policy` stand beside; of these `policy::iam` alone asks AWS, and the rest does no IO.
 
 pub mod backoff;
 pub mod cache;

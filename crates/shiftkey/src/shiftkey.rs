@@ -1,8 +1,8 @@
 //! The façade: a [`Target`] in, a [`Login`] out. What it holds is shared by all clones.
 
-mod connect;
-
 mod builder;
+mod connect;
+mod policies;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 

@@ -62,6 +62,17 @@ fn kind(code: Option<&str>, status: u16) -> ErrorKind {
         | "CustomDomainAssociationNotFound"
         | "CustomDomainAssociationNotFoundFault"
         | "ResourceNotFoundException" => ErrorKind::NoSuchTarget,
+        // IAM's.
+        "ConcurrentModification" => ErrorKind::Throttled,
+        "DeleteConflict"
+        | "EntityAlreadyExists"
+        | "EntityTemporarilyUnmodifiable"
+        | "InvalidInput"
+        | "LimitExceeded"
+        | "MalformedPolicyDocument"
+        | "NoSuchEntity"
+        | "PolicyNotAttachable"
+        | "UnmodifiableEntity" => ErrorKind::Config,
         "InvalidParameterCombination"
         | "InvalidParameterValue"
         | "MissingParameter"
@@ -115,6 +126,8 @@ mod tests {
             (Some("ClusterNotFound"), 404, ErrorKind::NoSuchTarget),
             (Some("ResourceNotFoundException"), 400, ErrorKind::NoSuchTarget),
             (Some("InvalidParameterValue"), 400, ErrorKind::Config),
+            (Some("NoSuchEntity"), 404, ErrorKind::Config),
+            (Some("ConcurrentModification"), 409, ErrorKind::Throttled),
             (Some("InternalFailure"), 500, ErrorKind::Unreachable),
             (None, 503, ErrorKind::Unreachable),
             (Some("Surprise"), 400, ErrorKind::Unexpected),

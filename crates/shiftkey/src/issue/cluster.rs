@@ -57,13 +57,22 @@ pub(super) async fn issue_with_iam(request: &Request, identity: &Identity, clock
     credential(request, answer.db_user, answer.db_password, expires, clock, identity.skew())
 }
 
-pub(super) async fn locate(identity: &Identity, id: &str) -> Result<Endpoint> {
+/// The admin user, which AWS calls the master.
+pub(crate) async fn admin(identity: &Identity, id: &str) -> Result<String> {
+    let admin = describe(identity, id).await?.master_username;
+    admin.ok_or_else(|| Error::new(ErrorKind::Unexpected, format!("AWS told no admin user of cluster '{id}'")))
+}
+
+async fn describe(identity: &Identity, id: &str) -> Result<aws_sdk_redshift::types::Cluster> {
     let client = client(identity);
     let describe = || client.describe_clusters().cluster_identifier(id).send();
     let answer = call(identity, "redshift:DescribeClusters", Purpose::Lookup, describe).await?;
     let cluster = answer.clusters.unwrap_or_default().into_iter().find(|cluster| cluster.cluster_identifier.as_deref() == Some(id));
-    let cluster =
-        cluster.ok_or_else(|| Error::new(ErrorKind::NoSuchTarget, format!("AWS lists no cluster '{id}' in {}", identity.region)))?;
+    cluster.ok_or_else(|| Error::new(ErrorKind::NoSuchTarget, format!("AWS lists no cluster '{id}' in {}", identity.region)))
+}
+
+pub(super) async fn locate(identity: &Identity, id: &str) -> Result<Endpoint> {
+    let cluster = describe(identity, id).await?;
     let status = cluster.cluster_status.unwrap_or_default();
     match cluster.endpoint.map(|endpoint| (endpoint.address, endpoint.port)) {
         Some((Some(host), port)) => Ok(Endpoint { host, port: port.and_then(|port| u16::try_from(port).ok()).unwrap_or(5439) }),

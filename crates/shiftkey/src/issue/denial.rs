@@ -20,7 +20,7 @@ pub(crate) async fn explain(error: Error, request: &Request, identity: &Identity
     }
     let Ok(caller) = identity.caller().await else { return error };
     let workgroup_arn = match request.api {
-        Api::Serverless => serverless::arn(identity, &request.name).await,
+        Api::Serverless => serverless::arn(identity, &request.name).await.ok(),
         Api::Cluster | Api::ClusterWithIam => None,
     };
     let needs = Needs {

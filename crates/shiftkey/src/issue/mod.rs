@@ -13,7 +13,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-pub(crate) use self::{cluster::client as cluster_client, denial::explain, serverless::client as serverless_client};
+pub(crate) use self::{
+    cluster::{admin, client as cluster_client},
+    denial::explain,
+    serverless::{arn as workgroup_arn, client as serverless_client},
+};
 use crate::{
     clock::Clock,
     credential::{Credential, Endpoint},

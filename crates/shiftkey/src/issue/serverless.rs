@@ -45,8 +45,9 @@ pub(super) async fn locate(identity: &Identity, name: &str) -> Result<Endpoint> 
 }
 
 /// The ARN that policies name: it holds the workgroup's id, not its name.
-pub(super) async fn arn(identity: &Identity, name: &str) -> Option<String> {
-    workgroup(identity, name).await.ok()?.workgroup_arn
+pub(crate) async fn arn(identity: &Identity, name: &str) -> Result<String> {
+    let arn = workgroup(identity, name).await?.workgroup_arn;
+    arn.ok_or_else(|| Error::new(ErrorKind::Unexpected, format!("AWS told no ARN of workgroup '{name}'")))
 }
 
 /// The workgroup behind a custom domain; `None` when AWS knows none by that name.

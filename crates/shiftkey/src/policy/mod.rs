@@ -1,123 +1,74 @@
-//! Which IAM actions and resources a request needs. No IO.
+//! IAM policies: what a request needs, policies for an intent, what is wrong with one, and what one allows. All of that does no IO;
+//! [`iam`] alone asks AWS.
 //!
-//! The table: Service Authorization Reference, "Amazon Redshift" and "Amazon Redshift Serverless".
+//! The tables: Service Authorization Reference, "Amazon Redshift" and "Amazon Redshift Serverless".
 
-use serde::Serialize;
+pub mod apply;
+mod document;
+pub mod evaluate;
+pub mod explain;
+pub mod generate;
+pub mod iam;
+pub mod lint;
+mod needs;
+mod render;
 
-use crate::issue::{Api, Request};
+use std::fmt;
 
-/// A request and the names that its ARNs are made of.
-#[derive(Clone, Copy, Debug)]
-pub struct Needs<'a> {
+pub use self::{
+    document::{Condition, Document, LONGEST, Statement, to_json},
+    needs::{Needs, statements},
+    render::Format,
+};
+
+/// A warehouse by the names that its ARNs are made of.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Place {
     /// `aws`, `aws-cn`, `aws-us-gov`, ...
-    pub partition: &'a str,
-    /// The caller's account: AWS builds the resource ARN with it.
-    pub account: &'a str,
+    pub partition: String,
     /// The warehouse's region.
-    pub region: &'a str,
-    /// What is asked for.
-    pub request: &'a Request,
-    /// The workgroup's ARN, which holds its id and so cannot be made from the name.
-    pub workgroup_arn: Option<&'a str>,
+    pub region: String,
+    /// The caller's account: AWS builds the ARNs of a request with it.
+    pub account: String,
+    /// Which.
+    pub spot: Spot,
 }
 
-/// One statement of a policy.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Statement {
-    /// `Allow`.
-    pub effect: &'static str,
-    /// Actions.
-    pub action: Vec<&'static str>,
-    /// ARNs.
-    pub resource: Vec<String>,
+/// A cluster or workgroup as policies name it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Spot {
+    /// By its identifier.
+    Cluster(String),
+    /// By its ARN, which holds an id that cannot be told from the name.
+    Workgroup {
+        /// For people.
+        name: String,
+        /// `arn:P:redshift-serverless:R:A:workgroup/UUID`.
+        arn: String,
+    },
 }
 
-/// The narrowest statements that let the request through.
-pub fn statements(needs: &Needs<'_>) -> Vec<Statement> {
-    let request = needs.request;
-    let arn = |kind: &str, name: &str| {
-        let Needs { partition, account, region, .. } = needs;
-        format!("arn:{partition}:redshift:{region}:{account}:{kind}:{}/{name}", request.name)
-    };
-    let allow = |action: Vec<&'static str>, resource: Vec<String>| Statement { effect: "Allow", action, resource };
-    match request.api {
-        Api::Cluster => {
-            let user = arn("dbuser", request.db_user.as_deref().unwrap_or_default());
-            let mut all = vec![allow(vec![request.api.action()], vec![user.clone(), arn("dbname", &request.database)])];
-            if request.auto_create {
-                all.push(allow(vec!["redshift:CreateClusterUser"], vec![user]));
-            }
-            if !request.groups.is_empty() {
-                let groups = request.groups.iter().map(|group| arn("dbgroup", group)).collect();
-                all.push(allow(vec!["redshift:JoinGroup"], groups));
-            }
-            all
-        }
-        Api::ClusterWithIam => vec![allow(vec![request.api.action()], vec![arn("dbname", &request.database)])],
-        Api::Serverless => {
-            let Needs { partition, account, region, .. } = needs;
-            let unknown = || format!("arn:{partition}:redshift-serverless:{region}:{account}:workgroup/WORKGROUP_ID");
-            vec![allow(vec![request.api.action()], vec![needs.workgroup_arn.map_or_else(unknown, str::to_owned)])]
+impl fmt::Display for Spot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cluster(name) => write!(f, "cluster {name}"),
+            Self::Workgroup { name, .. } => write!(f, "workgroup {name}"),
         }
     }
 }
 
-/// Statements as a person pastes them: one object alone, several as a list.
-pub fn to_json(statements: &[Statement]) -> String {
-    let text = match statements {
-        [only] => serde_json::to_string_pretty(only),
-        many => serde_json::to_string_pretty(many),
-    };
-    text.expect("strings and lists of strings always serialise")
-}
+impl Place {
+    /// `arn:P:redshift:R:A:KIND:NAME`.
+    pub(crate) fn arn(&self, kind: &str, name: &str) -> String {
+        let Self { partition, region, account, .. } = self;
+        format!("arn:{partition}:redshift:{region}:{account}:{kind}:{name}")
+    }
 
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    fn request(api: Api) -> Request {
-        Request {
-            api,
-            name: "analytics".into(),
-            db_user: Some("alice".into()),
-            database: "dev".into(),
-            groups: Vec::new(),
-            auto_create: false,
-            duration: Duration::from_secs(3600),
+    /// The ARN of what lies in the cluster: `dbuser`, `dbname`, `dbgroup`.
+    pub(crate) fn of_cluster(&self, kind: &str, name: &str) -> String {
+        match &self.spot {
+            Spot::Cluster(cluster) => self.arn(kind, &format!("{cluster}/{name}")),
+            Spot::Workgroup { arn, .. } => arn.clone(),
         }
-    }
-
-    fn resources(request: &Request, workgroup_arn: Option<&str>) -> Vec<String> {
-        let needs = Needs { partition: "aws-cn", account: "111122223333", region: "cn-north-1", request, workgroup_arn };
-        statements(&needs)
-            .into_iter()
-            .map(|statement| format!("{} on {}", statement.action.join("+"), statement.resource.join(" ")))
-            .collect()
-    }
-
-    #[test]
-    fn a_request_needs_what_the_authorization_reference_says() {
-        let base = "arn:aws-cn:redshift:cn-north-1:111122223333";
-        assert_eq!(
-            resources(&request(Api::Cluster), None),
-            [format!("redshift:GetClusterCredentials on {base}:dbuser:analytics/alice {base}:dbname:analytics/dev")]
-        );
-        let wide = Request { groups: vec!["a".into(), "b".into()], auto_create: true, ..request(Api::Cluster) };
-        assert_eq!(
-            resources(&wide, None)[1..],
-            [
-                format!("redshift:CreateClusterUser on {base}:dbuser:analytics/alice"),
-                format!("redshift:JoinGroup on {base}:dbgroup:analytics/a {base}:dbgroup:analytics/b"),
-            ]
-        );
-        assert_eq!(
-            resources(&request(Api::ClusterWithIam), None),
-            [format!("redshift:GetClusterCredentialsWithIAM on {base}:dbname:analytics/dev")]
-        );
-        assert_eq!(resources(&request(Api::Serverless), Some("arn:w")), ["redshift-serverless:GetCredentials on arn:w"]);
-        assert!(resources(&request(Api::Serverless), None)[0].ends_with("workgroup/WORKGROUP_ID"));
     }
 }

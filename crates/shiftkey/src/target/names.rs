@@ -156,7 +156,7 @@ fn identifier(what: &str, name: &str, first: impl Fn(&char) -> bool) -> Result<(
 }
 
 /// A name in a message: no control characters, and not at any length.
-pub(super) fn shown(name: &str) -> String {
+pub(crate) fn shown(name: &str) -> String {
     name.chars().take(80).map(|char| if char.is_control() { '?' } else { char }).collect()
 }
 

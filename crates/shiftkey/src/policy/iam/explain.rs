@@ -1,0 +1,178 @@
+//! Will the caller's request pass? AWS is asked to simulate it; where it does not let us, the policies that may be read are evaluated.
+
+use std::{collections::BTreeSet, time::SystemTime};
+
+use super::{Element, Iam, entities::Principal};
+use crate::{
+    error::{ErrorKind, Result},
+    issue::{Api, Request},
+    policy::{
+        Needs, Statement,
+        evaluate::{Context, Decision, evaluate},
+        explain::{Check, Explanation, How},
+        statements,
+    },
+};
+
+const MFA: &str = "aws:MultiFactorAuthPresent";
+
+/// Keys of the request and their values.
+type Keys = Vec<(String, Vec<String>)>;
+
+impl Iam {
+    /// Explains `request` at a warehouse in `region`.
+    ///
+    /// # Errors
+    /// As for any AWS call; a denial of IAM's is none.
+    pub(crate) async fn explain(
+        &self,
+        request: &Request,
+        region: &str,
+        workgroup_arn: Option<&str>,
+        now: SystemTime,
+    ) -> Result<Explanation> {
+        let (partition, account) = (self.caller.partition(), self.caller.account.as_str());
+        let needs = statements(&Needs { partition, account, region, request, workgroup_arn });
+        let identified = self.identified().await?;
+        let keys = self.keys(request, region, &identified, now);
+        let mut notes = Vec::new();
+        if self.caller.user_name().is_none() {
+            notes.push("what the session itself was given is not seen: tags, and a policy that narrows it".to_owned());
+        }
+        match self.simulate(&identified.arn, &needs, &keys).await {
+            Ok(checks) => return Ok(Explanation::new(identified.arn, How::Simulated, checks, needs, notes)),
+            Err(error) if matches!(error.kind(), ErrorKind::Denied | ErrorKind::Config) => {
+                tracing::debug!(%error, "AWS simulates nothing for this caller");
+            }
+            Err(error) => return Err(error),
+        }
+        let principal = self.principal().await?;
+        notes.push("service control policies of the organization are not seen".to_owned());
+        if !principal.unread.is_empty() {
+            notes.push(format!("not allowed, so not read: iam:SimulatePrincipalPolicy, {}", principal.unread.join(", ")));
+        }
+        let how = if principal.policies.is_empty() && !principal.unread.is_empty() { How::NotAtAll } else { How::Evaluated };
+        let checks = each(&needs).map(|(action, resource)| judge(&principal, action, resource, &keys)).collect();
+        Ok(Explanation::new(principal.arn, how, checks, needs, notes))
+    }
+
+    /// What is known of the request. A key without values is known to be absent.
+    fn keys(&self, request: &Request, region: &str, principal: &Principal, now: SystemTime) -> Keys {
+        let caller = &self.caller;
+        let mut keys: Keys = Vec::new();
+        let mut know = |key: &str, value: Option<String>| keys.push((key.to_owned(), value.into_iter().collect()));
+        know("aws:userid", Some(caller.user_id.clone()));
+        know("aws:username", caller.user_name().map(str::to_owned));
+        know("aws:PrincipalArn", Some(principal.arn.clone()));
+        know("aws:PrincipalAccount", Some(caller.account.clone()));
+        know("aws:RequestedRegion", Some(region.to_owned()));
+        know("aws:SecureTransport", Some("true".to_owned()));
+        know("aws:CurrentTime", Some(humantime::format_rfc3339_seconds(now).to_string()));
+        if self.long_term {
+            know(MFA, None);
+        }
+        if request.api != Api::Serverless {
+            know("redshift:DbUser", request.db_user.clone());
+            know("redshift:DbName", Some(request.database.clone()));
+            know("redshift:DurationSeconds", Some(request.duration.as_secs().to_string()));
+        }
+        for (key, value) in principal.tags.iter().flatten() {
+            know(&format!("aws:PrincipalTag/{key}"), Some(value.clone()));
+        }
+        keys
+    }
+
+    /// AWS's own answer. What it denies for want of a second factor that the session may have is not known.
+    async fn simulate(&self, source: &str, needs: &[Statement], keys: &Keys) -> Result<Vec<Check>> {
+        let mut checks = self.simulated(source, needs, keys).await?;
+        let hangs = |check: &Check| check.decision != Decision::Allowed && check.unknown.iter().any(|key| key.eq_ignore_ascii_case(MFA));
+        if !checks.iter().any(hangs) {
+            checks.iter_mut().for_each(|check| check.unknown.clear());
+            return Ok(checks);
+        }
+        let with: Keys = keys.iter().filter(|(key, _)| key != MFA).cloned().chain([(MFA.to_owned(), vec!["true".to_owned()])]).collect();
+        let passed = self.simulated(source, needs, &with).await?;
+        for (check, with) in checks.iter_mut().zip(passed) {
+            check.unknown.clear();
+            if check.decision != with.decision {
+                check.unknown.insert(MFA.to_owned());
+                check.decision = if self.long_term { check.decision } else { Decision::Unknown };
+            }
+        }
+        Ok(checks)
+    }
+
+    async fn simulated(&self, source: &str, needs: &[Statement], keys: &Keys) -> Result<Vec<Check>> {
+        let mut checks = Vec::new();
+        for statement in needs {
+            let mut parameters = super::pairs(&[("PolicySourceArn", source)]);
+            let numbered = |prefix: &str, values: &[String]| {
+                let pair = |(n, value): (usize, &String)| (format!("{prefix}.member.{}", n + 1), value.clone());
+                values.iter().enumerate().map(pair).collect::<Vec<_>>()
+            };
+            let actions: Vec<String> = statement.action.iter().map(|action| (*action).to_owned()).collect();
+            parameters.extend(numbered("ActionNames", &actions));
+            parameters.extend(numbered("ResourceArns", &statement.resource));
+            for (n, (key, values)) in keys.iter().filter(|(_, values)| !values.is_empty()).enumerate() {
+                let entry = format!("ContextEntries.member.{}", n + 1);
+                parameters.push((format!("{entry}.ContextKeyName"), key.clone()));
+                parameters.push((format!("{entry}.ContextKeyType"), kind(key).to_owned()));
+                parameters.extend(numbered(&format!("{entry}.ContextKeyValues"), values));
+            }
+            let results = self.pages("iam:SimulatePrincipalPolicy", &parameters, "EvaluationResults").await?;
+            checks.extend(results.iter().map(check));
+        }
+        Ok(checks)
+    }
+}
+
+fn kind(key: &str) -> &'static str {
+    match key {
+        "aws:CurrentTime" => "date",
+        MFA | "aws:SecureTransport" => "boolean",
+        _ => "string",
+    }
+}
+
+fn check(result: &Element) -> Check {
+    Check {
+        action: result.text(&["EvalActionName"]),
+        resource: result.text(&["EvalResourceName"]),
+        decision: match result.text(&["EvalDecision"]).as_str() {
+            "allowed" => Decision::Allowed,
+            "explicitDeny" => Decision::ExplicitlyDenied,
+            "implicitDeny" => Decision::ImplicitlyDenied,
+            _ => Decision::Unknown,
+        },
+        by: result.list("MatchedStatements").iter().map(|statement| statement.text(&["SourcePolicyId"])).collect(),
+        unknown: result.list("MissingContextValues").iter().map(|key| key.text(&[])).collect(),
+    }
+}
+
+fn each(needs: &[Statement]) -> impl Iterator<Item = (&'static str, &String)> {
+    needs
+        .iter()
+        .flat_map(|statement| statement.action.iter().flat_map(|action| statement.resource.iter().map(|resource| (*action, resource))))
+}
+
+/// What can be told from the policies that were read. More could stand in those that were not.
+fn judge(principal: &Principal, action: &str, resource: &str, keys: &Keys) -> Check {
+    let context = Context::partial(keys.iter().cloned());
+    let documents: Vec<_> = principal.policies.iter().map(|(_, document)| document.clone()).collect();
+    let found = evaluate(&documents, action, resource, &context);
+    let mut by: BTreeSet<String> = found.by.iter().map(|(policy, _)| principal.policies[*policy].0.clone()).collect();
+    let (mut decision, mut unknown) = (found.decision, found.unknown);
+    if let Some((name, boundary)) = &principal.boundary
+        && decision != Decision::ExplicitlyDenied
+    {
+        let bound = evaluate(std::slice::from_ref(boundary), action, resource, &context);
+        if bound.decision != Decision::Allowed && decision != Decision::ImplicitlyDenied {
+            (decision, unknown) = (bound.decision, bound.unknown);
+            by = BTreeSet::from([name.clone()]);
+        }
+    }
+    if !principal.unread.is_empty() && decision != Decision::ExplicitlyDenied {
+        decision = Decision::Unknown;
+    }
+    Check { action: action.to_owned(), resource: resource.to_owned(), decision, by, unknown }
+}
