@@ -1,7 +1,10 @@
 //! What can be typed. Only syntax is checked here; meaning is the library's.
 
+mod policy;
+
 use std::{path::PathBuf, time::Duration};
 
+pub(crate) use self::policy::{ApplyArgs, GenerateArgs, IntentOptions, LintArgs, PolicyCommand, WhoArg};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use shiftkey::{Mapping, dsn::Format};
 use shiftkey_sandbox::{RateLimit, engine::Engine, faults::Rule, gate::Challenge};
@@ -164,6 +167,12 @@ pub(crate) enum Command {
         /// Write the pages of all commands here
         #[arg(long, value_name = "DIR", conflicts_with = "command")]
         all: Option<PathBuf>,
+    },
+    /// Write, check, explain and put in force the IAM policies that logging in needs
+    #[command(after_help = policy::EXAMPLES)]
+    Policy {
+        #[command(subcommand)]
+        command: PolicyCommand,
     },
     /// Sign clients in: any PostgreSQL client, without a password
     ///

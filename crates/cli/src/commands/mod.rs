@@ -5,6 +5,8 @@ mod creds;
 mod demo;
 mod doctor;
 mod generate;
+mod policy;
+mod policy_apply;
 mod private;
 mod proxy;
 mod run_client;
@@ -29,6 +31,7 @@ pub(crate) async fn run(command: Command, settings: &Settings, printer: &Printer
         Command::Exec(args) => return run_client::exec(args, settings).await,
         Command::Man { all: Some(dir), .. } => generate::pages(&dir)?,
         Command::Man { command, all: None } => generate::page(command.as_deref())?,
+        Command::Policy { command } => policy::policy(command, settings, printer).await?,
         Command::Proxy(args) => return proxy::proxy(&args, settings, printer).await,
         Command::Sandbox(args) => return sandbox::sandbox(args, printer).await,
         Command::Targets { discover: false } => show::targets(settings, printer)?,

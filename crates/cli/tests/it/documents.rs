@@ -73,3 +73,30 @@ fn host_names_are_read_as_the_document_says() {
     }
     assert!(found >= 10, "{found}");
 }
+
+#[test]
+fn the_document_shows_each_rule_of_lint_as_it_is() {
+    let text = read("docs/policy.md");
+    let rows: Vec<&str> = text
+        .split_once("| rule | severity | finds |\n|---|---|---|\n")
+        .unwrap()
+        .1
+        .lines()
+        .take_while(|line| line.starts_with('|'))
+        .collect();
+    let rules: Vec<String> =
+        shiftkey::policy::lint::RULES.iter().map(|it| format!("| `{}` | {} | {} |", it.name, it.severity.name(), it.about)).collect();
+    assert_eq!(rows, rules);
+}
+
+#[test]
+fn the_document_shows_what_generate_and_lint_print() {
+    let text = read("docs/policy.md");
+    let shown = |command: &str| text.split_once(&format!("$ {command}\n")).unwrap().1.split_once("```").unwrap().0.to_owned();
+    let generate = ["policy", "generate", "prod/analytics", "--db-group", "analysts"];
+    assert_eq!(Test::new().args(generate).run().success().stdout, shown(&format!("shiftkey {}", generate.join(" "))));
+    let wide = "{\"Version\": \"2012-10-17\", \"Statement\":\n  {\"Effect\": \"Allow\", \"Action\": \"redshift:GetClusterCredentials\",\n   \
+                \"Resource\": \"arn:aws:redshift:us-east-1:111122223333:dbuser:analytics/*\"}}";
+    let ran = Test::bare().file("wide.json", wide).args(["policy", "lint", "wide.json"]).run().status(2);
+    assert!(ran.stdout.starts_with(&shown("shiftkey policy lint wide.json")), "{}", ran.stdout);
+}
