@@ -168,6 +168,30 @@ fn whoever_is_killed_at_any_step_is_taken_up_again() {
     }
 }
 
+/// The call had its effect, and the client, which was not told, makes it once more.
+#[test]
+fn an_answer_that_got_lost_is_no_failure() {
+    let own = Own::start(Engine::Embedded);
+    let lose = |action: &str| {
+        own.faults().clear();
+        own.faults().add(format!("{action}:truncate@1").parse().unwrap());
+    };
+    for action in ["CreatePolicy", "CreateGroup", "AttachGroupPolicy", "AddUserToGroup"] {
+        lose(action);
+        apply(&own, &["intern", "etl"], true).run().success();
+        assert!(intern_gets_in(&own), "{action}");
+        own.faults().clear();
+        destroy(&own).run().success();
+    }
+    for action in ["RemoveUserFromGroup", "DetachGroupPolicy", "DeleteGroup", "DeletePolicyVersion", "DeletePolicy"] {
+        apply(&own, &["intern"], true).run().success();
+        apply(&own, &["intern"], true).args(["-d", "sales"]).run().success();
+        lose(action);
+        destroy(&own).run().success();
+        destroy(&own).run().success().err("nothing to do");
+    }
+}
+
 fn verdict(ran: &Ran) -> (String, String) {
     let json = ran.json();
     (json["verdict"].as_str().unwrap().to_owned(), json["how"].as_str().unwrap().to_owned())

@@ -11,6 +11,7 @@ use shiftkey::policy::{
     LONGEST,
     evaluate::{self, Context},
     generate::{Generated, generate},
+    lint::{Expectations, lint},
 };
 use shiftkey_sandbox::iam;
 
@@ -39,6 +40,12 @@ proptest! {
         let generated = generate(&intent).unwrap();
         let policies = documents(&generated);
         prop_assert!(generated.documents.iter().all(|it| it.length() <= LONGEST));
+        for document in &generated.documents {
+            // Intents without an admin do not deny one.
+            let mut findings = lint(&document.to_json(), &Expectations::default()).unwrap();
+            findings.retain(|it| it.rule != "admin");
+            prop_assert!(findings.is_empty(), "{findings:?} {policies:#?}");
+        }
         for request in &requests {
             // Half of the requests are bent to fit a grant, or nearly none would.
             for request in [request.clone(), request.bent(&intent)] {

@@ -126,7 +126,7 @@ impl Asked {
         let mut bent = self.clone();
         bent.place = grant.place.clone();
         bent.mapped = grant.who == Who::Mapped;
-        bent.database = bent.database.filter(|it| grant.databases.contains(it)).or_else(|| Some(grant.databases[0].clone()));
+        bent.database = bent.database.map(|it| if grant.databases.contains(&it) { it } else { grant.databases[0].clone() });
         bent.groups.retain(|it| grant.groups.contains(it));
         match &grant.who {
             Who::Fixed(user) => bent.db_user.clone_from(user),

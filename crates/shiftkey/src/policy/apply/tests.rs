@@ -179,6 +179,14 @@ fn what_others_made_stays() {
     let group = iam.found.group.unwrap();
     assert_eq!((group.members, group.attached.len(), iam.found.policies.len()), (["dave".to_owned()].into(), 0, 0));
 
+    // Bob was ours, left, and was put back by others.
+    let mut iam = Pretend::default();
+    iam.carry_out(&plan(&desired(&["a"], &["alice", "bob"]), &Found::default()).unwrap());
+    iam.carry_out(&plan(&desired(&["a"], &["alice"]), &iam.found.clone()).unwrap());
+    iam.found.group.as_mut().unwrap().members.insert("bob".into());
+    iam.carry_out(&plan_destroy("team", &iam.found.clone()).unwrap());
+    assert_eq!(iam.found.group.unwrap().members, ["bob".to_owned()].into());
+
     let mut iam = Pretend::default();
     iam.carry_out(&plan(&wish, &Found::default()).unwrap());
     iam.found.group.as_mut().unwrap().members.insert("erin".into());
