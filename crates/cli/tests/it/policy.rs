@@ -3,7 +3,7 @@ use std::process::Stdio;
 use serde_json::{Value, json};
 use shiftkey_sandbox::{Sandbox, engine::Engine};
 
-use crate::harness::{Own, Ran, Test};
+use crate::harness::{Own, Ran, Test, sandbox};
 
 const NAME: &str = "team";
 
@@ -123,6 +123,23 @@ fn a_role_gets_its_policy_and_its_sessions_their_own_names() {
     run(&["prod/finance", "--for", "role:DataEngineer", "--member", "alice"]).status(2).err("a role has no members");
     run(&["prod/finance", "--for", "users", "--apply"]).status(2).err("attached to DataEngineer").err("--destroy");
     run(&["--destroy", "--apply"]).success().out("- policy team from role DataEngineer");
+}
+
+#[test]
+fn iam_is_asked_where_it_is_said_to_be() {
+    let arn = "arn:aws:iam::111122223333:policy/x";
+    let lint = || Test::of("security").args(["--no-cache", "policy", "lint", arn]);
+    lint().run().status(2).err("NoSuchEntity");
+    lint().env("AWS_ENDPOINT_URL_IAM", "http://127.0.0.1:1").run().status(5).err("iam:GetPolicy: AWS could not be reached");
+    // What a profile says of one service goes before what it says of all.
+    let services = format!(
+        "[default]\nendpoint_url = {}\nservices = own\n[services own]\niam =\n  endpoint_url = http://127.0.0.1:1\n",
+        sandbox().endpoint_url()
+    );
+    let mut test = lint().file("config", &services);
+    let file = test.path().join("config").display().to_string();
+    test.command().env_remove("AWS_ENDPOINT_URL");
+    test.env("AWS_CONFIG_FILE", &file).run().status(5).err("iam:GetPolicy: AWS could not be reached");
 }
 
 /// Killed before a call has its effect and after it, at each call that changes something; on the way there and on the way back.

@@ -13,7 +13,9 @@ fn no_log_or_error_shows_a_secret() {
     let password = ran.json()["db_password"].as_str().unwrap().to_owned();
     assert!(!ran.stderr.is_empty(), "the test needs something to look at");
     assert!(!ran.stderr.contains(&password) && !ran.stderr.contains(&aws_secret()), "{}", ran.stderr);
-    for args in [["-vvv", "doctor", "prod/analytics"], ["-vvv", "whoami", "--no-input"], ["-vvv", "creds", "cluster:nothere"]] {
+    let explain = ["-vvv", "policy", "explain", "prod/analytics"];
+    let others = [["-vvv", "doctor", "prod/analytics"], ["-vvv", "whoami", "--no-input"], ["-vvv", "creds", "cluster:nothere"]];
+    for args in others.iter().map(|args| &args[..]).chain([&explain[..]]) {
         let ran = Test::new().args(args).run();
         assert!(!ran.stderr.contains(&aws_secret()) && !ran.stdout.contains(&aws_secret()), "{}", ran.stderr);
     }

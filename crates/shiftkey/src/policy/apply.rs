@@ -240,9 +240,10 @@ fn check(desired: &Desired, found: &Found) -> Result<()> {
         return Err(Error::config(format!("{} has no tag {MARK}: it is not shiftkey's", policy.arn))
             .with_hint("choose another --name, or remove that policy"));
     }
-    if let Some(user) = desired.members.iter().find(|user| user.contains(',')) {
-        return Err(Error::config(format!("the user {user} cannot be written down in a tag, which takes no comma"))
-            .with_hint("put that user into the group by other means"));
+    let mut names = desired.members.iter().chain(&desired.group).chain(&desired.role);
+    if let Some(name) = names.find(|name| name.contains(',')) {
+        return Err(Error::config(format!("{name} cannot be written down in a tag, which takes no comma"))
+            .with_hint("attach the policy, or put the user into the group, by other means"));
     }
     let recorded = found.record();
     let moved = |was: &Option<String>, is: &Option<String>| was.is_some() && was != is;

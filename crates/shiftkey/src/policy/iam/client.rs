@@ -1,7 +1,7 @@
 //! One call of IAM's query API, on the SDK's own machinery: its signatures, clock, time-outs and connections. The SDK's client for
 //! IAM would add more to the binary than the rest of this product.
 
-use std::fmt;
+use std::{fmt, pin::Pin};
 
 use aws_config::{BehaviorVersion, Region};
 use aws_runtime::{
@@ -22,7 +22,7 @@ use aws_smithy_types::{
     error::metadata::{ErrorMetadata, ProvideErrorMetadata},
     timeout::TimeoutConfig,
 };
-use aws_types::{SigningName, region::SigningRegion};
+use aws_types::{SigningName, region::SigningRegion, service_config::ServiceConfigKey};
 
 use super::{endpoint, xml::Element};
 use crate::{
@@ -54,6 +54,9 @@ pub(super) fn code(error: &Error) -> Option<&str> {
     source.as_service_error()?.code()
 }
 
+/// An answer to come.
+pub(super) type Answer<'a> = Pin<Box<dyn Future<Output = Result<Element>> + Send + 'a>>;
+
 /// Calls by one identity.
 #[derive(Debug)]
 pub(super) struct Client {
@@ -64,8 +67,12 @@ pub(super) struct Client {
 impl Client {
     pub(super) fn new(identity: Identity, partition: &str) -> Self {
         let sdk = &identity.sdk;
-        let (url, region) = endpoint::of(partition, sdk.use_fips().unwrap_or(false));
-        let url = identity.endpoint("IAM").or_else(|| sdk.endpoint_url().map(str::to_owned)).unwrap_or_else(|| url.to_owned());
+        let (public, region) = endpoint::of(partition, sdk.use_fips().unwrap_or(false));
+        // In the order of the SDK's own clients.
+        let key = ServiceConfigKey::builder().service_id("IAM").env("AWS_ENDPOINT_URL").profile("endpoint_url").build().ok();
+        let configured = || sdk.service_config()?.load_config(key?);
+        let url = identity.endpoint("IAM").or_else(configured).or_else(|| sdk.endpoint_url().map(str::to_owned));
+        let url = url.unwrap_or_else(|| public.to_owned());
         let mut builder = Operation::builder()
             .service_name("iam")
             .operation_name("Query")
@@ -91,12 +98,14 @@ impl Client {
     }
 
     /// Calls `action`, which is written `iam:NAME`, and gives what stands in its result.
-    pub(super) async fn ask(&self, action: &'static str, parameters: &[(String, String)]) -> Result<Element> {
+    ///
+    /// Boxed: the way down to AWS is deep, and many functions hold such a call.
+    pub(super) fn ask(&self, action: &'static str, parameters: &[(String, String)]) -> Answer<'_> {
         let name = action.split_once(':').map_or(action, |(_, name)| name);
         let mut form = form_urlencoded::Serializer::new(String::new());
         form.append_pair("Action", name).append_pair("Version", "2010-05-08").extend_pairs(parameters);
         let body = form.finish();
-        call(&self.identity, action, Purpose::First, || self.operation.invoke(body.clone())).await
+        Box::pin(async move { call(&self.identity, action, Purpose::First, || self.operation.invoke(body.clone())).await })
     }
 }
 

@@ -14,3 +14,20 @@ pub(super) fn of(partition: &str, fips: bool) -> (&'static str, &'static str) {
         _ => ("https://iam.amazonaws.com", "us-east-1"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::of;
+
+    #[test]
+    fn each_partition_has_its_own_and_signs_for_a_region_of_it() {
+        for (partition, fips, host, region) in [
+            ("aws", false, "iam.amazonaws.com", "us-east-1"),
+            ("aws", true, "iam-fips.amazonaws.com", "us-east-1"),
+            ("aws-cn", false, "iam.cn-north-1.amazonaws.com.cn", "cn-north-1"),
+            ("aws-us-gov", true, "iam.us-gov.amazonaws.com", "us-gov-west-1"),
+        ] {
+            assert_eq!(of(partition, fips), (format!("https://{host}").as_str(), region), "{partition} {fips}");
+        }
+    }
+}

@@ -39,9 +39,8 @@ const GROUP: Calls =
     Calls { key: "GroupName", attached: "iam:ListAttachedGroupPolicies", names: "iam:ListGroupPolicies", one: "iam:GetGroupPolicy" };
 
 impl Iam {
-    /// A principal's policies, its groups' among them. What is refused is noted and passed over.
-    pub(super) async fn principal(&self) -> Result<Principal> {
-        let mut principal = self.identified().await?;
+    /// The same with its policies, its groups' among them. What is refused is noted and passed over.
+    pub(super) async fn with_policies(&self, mut principal: Principal) -> Result<Principal> {
         let name = principal.arn.rsplit('/').next().unwrap_or_default().to_owned();
         if self.caller.user_name().is_none() {
             self.held(&mut principal, &ROLE, &name).await?;

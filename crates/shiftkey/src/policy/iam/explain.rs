@@ -2,13 +2,15 @@
 
 use std::{collections::BTreeSet, time::SystemTime};
 
+use serde_json::Value;
+
 use super::{Element, Iam, entities::Principal};
 use crate::{
-    error::{ErrorKind, Result},
+    error::{Error, ErrorKind, Result},
     issue::{Api, Request},
     policy::{
         Needs, Statement,
-        evaluate::{Context, Decision, evaluate},
+        evaluate::{Context, Decision, Judgement, evaluate},
         explain::{Check, Explanation, How},
         statements,
     },
@@ -32,6 +34,10 @@ impl Iam {
         now: SystemTime,
     ) -> Result<Explanation> {
         let (partition, account) = (self.caller.partition(), self.caller.account.as_str());
+        if self.caller.user_name().or(self.caller.session_name()).is_none() {
+            let message = format!("{} is neither a user nor a session of a role, so there are no policies to look at", self.caller.arn);
+            return Err(Error::config(message).with_hint("ask as the user or role that is to log in"));
+        }
         let needs = statements(&Needs { partition, account, region, request, workgroup_arn });
         let identified = self.identified().await?;
         let keys = self.keys(request, region, &identified, now);
@@ -46,13 +52,14 @@ impl Iam {
             }
             Err(error) => return Err(error),
         }
-        let principal = self.principal().await?;
+        let principal = self.with_policies(identified).await?;
         notes.push("service control policies of the organization are not seen".to_owned());
         if !principal.unread.is_empty() {
             notes.push(format!("not allowed, so not read: iam:SimulatePrincipalPolicy, {}", principal.unread.join(", ")));
         }
         let how = if principal.policies.is_empty() && !principal.unread.is_empty() { How::NotAtAll } else { How::Evaluated };
-        let checks = each(&needs).map(|(action, resource)| judge(&principal, action, resource, &keys)).collect();
+        let user = self.caller.user_name().is_some();
+        let checks = each(&needs).map(|(action, resource)| judge(&principal, user, action, resource, &keys)).collect();
         Ok(Explanation::new(principal.arn, how, checks, needs, notes))
     }
 
@@ -156,23 +163,76 @@ fn each(needs: &[Statement]) -> impl Iterator<Item = (&'static str, &String)> {
 }
 
 /// What can be told from the policies that were read. More could stand in those that were not.
-fn judge(principal: &Principal, action: &str, resource: &str, keys: &Keys) -> Check {
-    let context = Context::partial(keys.iter().cloned());
-    let documents: Vec<_> = principal.policies.iter().map(|(_, document)| document.clone()).collect();
-    let found = evaluate(&documents, action, resource, &context);
-    let mut by: BTreeSet<String> = found.by.iter().map(|(policy, _)| principal.policies[*policy].0.clone()).collect();
+fn judge(principal: &Principal, user: bool, action: &str, resource: &str, keys: &Keys) -> Check {
+    let (names, documents): (Vec<String>, Vec<Value>) = principal.policies.iter().cloned().unzip();
+    let found = decided(&documents, principal, user, action, resource, keys);
+    let mut by: BTreeSet<String> = found.by.iter().map(|(policy, _)| names[*policy].clone()).collect();
     let (mut decision, mut unknown) = (found.decision, found.unknown);
     if let Some((name, boundary)) = &principal.boundary
-        && decision != Decision::ExplicitlyDenied
+        && matches!(decision, Decision::Allowed | Decision::Unknown)
     {
-        let bound = evaluate(std::slice::from_ref(boundary), action, resource, &context);
-        if bound.decision != Decision::Allowed && decision != Decision::ImplicitlyDenied {
-            (decision, unknown) = (bound.decision, bound.unknown);
-            by = BTreeSet::from([name.clone()]);
+        let bound = decided(std::slice::from_ref(boundary), principal, user, action, resource, keys);
+        if bound.decision != Decision::Allowed {
+            (decision, unknown, by) = (bound.decision, bound.unknown, BTreeSet::from([name.clone()]));
         }
     }
     if !principal.unread.is_empty() && decision != Decision::ExplicitlyDenied {
         decision = Decision::Unknown;
     }
     Check { action: action.to_owned(), resource: resource.to_owned(), decision, by, unknown }
+}
+
+/// A user has the tags that IAM tells and no others; a session may have been given more.
+fn decided(documents: &[Value], principal: &Principal, user: bool, action: &str, resource: &str, keys: &Keys) -> Judgement {
+    let found = evaluate(documents, action, resource, &Context::partial(keys.iter().cloned()));
+    let absent =
+        found.unknown.iter().filter(|key| user && principal.tags.is_some() && key.to_ascii_lowercase().starts_with("aws:principaltag/"));
+    let absent: Keys = absent.map(|key| (key.clone(), Vec::new())).collect();
+    if absent.is_empty() {
+        return found;
+    }
+    evaluate(documents, action, resource, &Context::partial(keys.iter().cloned().chain(absent)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::policy::apply::Tags;
+
+    fn allow(condition: &Value) -> Value {
+        json!({ "Version": "2012-10-17", "Statement": { "Effect": "Allow", "Action": "*", "Resource": "*", "Condition": condition } })
+    }
+
+    #[test]
+    fn what_was_not_read_and_what_bounds_it_is_taken_into_account() {
+        let free = allow(&json!({}));
+        let tagged = allow(&json!({ "StringEquals": { "aws:PrincipalTag/team": "x" } }));
+        let read = |document: &Value| Principal {
+            policies: vec![("p".into(), document.clone())],
+            tags: Some(Tags::new()),
+            ..Principal::default()
+        };
+        let bounded = |boundary: Value| Principal { boundary: Some(("b".into(), boundary)), ..read(&free) };
+        let nothing = json!({ "Version": "2012-10-17", "Statement": [] });
+        for (name, principal, user, expected) in [
+            ("allowed", read(&free), true, Decision::Allowed),
+            ("with something unread", Principal { unread: vec!["iam:x".into()], ..read(&free) }, true, Decision::Unknown),
+            ("within its boundary", bounded(free.clone()), true, Decision::Allowed),
+            ("beyond its boundary", bounded(nothing.clone()), true, Decision::ImplicitlyDenied),
+            (
+                "a boundary alone allows nothing",
+                Principal { policies: Vec::new(), ..bounded(free.clone()) },
+                true,
+                Decision::ImplicitlyDenied,
+            ),
+            ("a tag that a user has not", read(&tagged), true, Decision::ImplicitlyDenied),
+            ("a tag that a session may have", read(&tagged), false, Decision::Unknown),
+            ("a tag that could not be read", Principal { tags: None, ..read(&tagged) }, true, Decision::Unknown),
+        ] {
+            assert_eq!(judge(&principal, user, "redshift:JoinGroup", "arn:aws:redshift:a:b:c", &Keys::new()).decision, expected, "{name}");
+        }
+        assert_eq!(judge(&bounded(nothing), true, "a:b", "*", &Keys::new()).by, BTreeSet::from(["b".to_owned()]));
+    }
 }
