@@ -2,9 +2,11 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
+use serde_json::json;
 use shiftkey::target::host::HostName;
+use shiftkey_sandbox::engine::Engine;
 
-use crate::harness::Test;
+use crate::harness::{Own, Test};
 
 fn read(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(name)).unwrap()
@@ -99,4 +101,12 @@ fn the_document_shows_what_generate_and_lint_print() {
                 \"Resource\": \"arn:aws:redshift:us-east-1:111122223333:dbuser:analytics/*\"}}";
     let ran = Test::bare().file("wide.json", wide).args(["policy", "lint", "wide.json"]).run().status(2);
     assert!(ran.stdout.starts_with(&shown("shiftkey policy lint wide.json")), "{}", ran.stdout);
+    let own = Own::start(Engine::Embedded);
+    let look = json!({ "Effect": "Allow", "Action": ["iam:Get*", "iam:List*"], "Resource": "*" });
+    own.put_user_policy("alice", "look", Some(&json!({ "Version": "2012-10-17", "Statement": look })));
+    let explain = ["policy", "explain", "prod/analytics", "--db-user", "etl"];
+    assert_eq!(Test::against(&own).args(explain).run().status(4).stdout, shown(&format!("shiftkey {}", explain.join(" "))));
+    let apply = ["policy", "apply", "prod/analytics", "--name", "analysts", "--member", "alice", "--member", "bob"];
+    let ran = Test::against(&own).args(["--no-cache", "--profile", "security"]).args(apply).run().success();
+    assert_eq!(ran.stdout, shown(&format!("shiftkey {}", apply.join(" "))));
 }
