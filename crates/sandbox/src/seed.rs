@@ -131,7 +131,7 @@ fn warehouse(n: usize, kind: WarehouseKind, account: &str, region: &str, name: &
     };
     let user = |name: &str, superuser, password: Option<&str>, groups: &[&str]| {
         let groups = groups.iter().map(|it| (*it).to_owned()).collect();
-        (name.to_owned(), DbUser { name: name.to_owned(), superuser, password: password.map(str::to_owned), groups, valid_until: None })
+        (name.to_owned(), DbUser { name: name.to_owned(), superuser, password: password.map(str::to_owned), groups, ..DbUser::default() })
     };
     Warehouse {
         id: WarehouseId { kind, account: account.to_owned(), region: region.to_owned(), name: name.to_owned() },
