@@ -31,12 +31,15 @@ enum Rights {
 /// A value as text; `None` is NULL. Booleans are `t` and `f`.
 pub(crate) type Cell = Option<String>;
 
+/// Whose row it is, and its cells.
+type Row = (String, Vec<Cell>);
+
 /// One system table.
 pub(crate) struct Table {
     pub(crate) name: &'static str,
     pub(crate) columns: &'static [(&'static str, Kind)],
     rights: Rights,
-    rows: fn(&Warehouse, &[ConnectionRecord]) -> Vec<(String, Vec<Cell>)>,
+    rows: fn(&Warehouse, &[ConnectionRecord]) -> Vec<Row>,
 }
 
 use Kind::{Bool, Int, Ints, Text, Timestamp};
@@ -160,7 +163,7 @@ impl Table {
 }
 
 /// AWS's own superuser stands in every warehouse's catalog.
-fn users(warehouse: &Warehouse, cells: impl Fn(&DbUser) -> Vec<Cell>) -> Vec<(String, Vec<Cell>)> {
+fn users(warehouse: &Warehouse, cells: impl Fn(&DbUser) -> Vec<Cell>) -> Vec<Row> {
     let internal = DbUser { name: "rdsdb".into(), id: 1, superuser: true, createdb: true, ..DbUser::default() };
     std::iter::once(&internal).chain(warehouse.users.values()).map(|it| (it.name.clone(), cells(it))).collect()
 }
@@ -196,7 +199,7 @@ fn info_cells(user: &DbUser) -> Vec<Cell> {
     ]
 }
 
-fn groups(warehouse: &Warehouse) -> Vec<(String, Vec<Cell>)> {
+fn groups(warehouse: &Warehouse) -> Vec<Row> {
     let row = |(number, group): (usize, &String)| {
         let members = warehouse.users.values().filter(|it| it.groups.contains(group)).map(|it| it.id.to_string());
         let members = members.collect::<Vec<_>>().join(",");
@@ -206,7 +209,7 @@ fn groups(warehouse: &Warehouse) -> Vec<(String, Vec<Cell>)> {
 }
 
 /// STL columns are of fixed width: padded, and names are cut.
-fn connections(log: &[ConnectionRecord], padded: bool) -> Vec<(String, Vec<Cell>)> {
+fn connections(log: &[ConnectionRecord], padded: bool) -> Vec<Row> {
     let fixed = |text: &str, width: usize| {
         let cut: String = text.chars().take(width).collect();
         Some(if padded { format!("{cut:<width$}") } else { cut })
