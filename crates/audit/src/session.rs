@@ -76,7 +76,8 @@ impl Session {
             match self.receive().await? {
                 Backend::DataRow(values) => row(values),
                 Backend::Error(fields) => {
-                    let message = format!("the warehouse answered: {} ({})", fields.message, fields.code);
+                    let said = fields.message.replace(char::is_control, " ");
+                    let message = format!("the warehouse answered: {said} ({})", fields.code);
                     failure = Some(Error::new(ErrorKind::LoginRefused, message).with_sqlstate(fields.code).with_target(&self.login.target));
                 }
                 Backend::ReadyForQuery(_) => return failure.map_or(Ok(()), Err),

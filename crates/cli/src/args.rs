@@ -387,6 +387,9 @@ pub(crate) struct SandboxArgs {
     /// Throttle calls per account, region and action: N/s, or N/s,burst=B (5 unless given)
     #[arg(long, value_name = "RATE")]
     pub(crate) rate_limit: Option<RateLimit>,
+    /// Put this many more users, with passwords and a past, into production's cluster analytics
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub(crate) crowd: usize,
     /// Port of the pretend AWS; 0 takes a free one
     #[arg(long, default_value_t = 0)]
     pub(crate) port: u16,

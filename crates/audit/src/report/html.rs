@@ -81,7 +81,7 @@ fn notes(page: &mut String, report: &Report) {
         page.push_str("<h2>What could not be seen</h2>");
     }
     for it in &report.seen.unseen {
-        let _ = write!(page, "<div class=\"note\"><b>{}</b><p>{}. {}.</p></div>", escape(&it.what), escape(&it.why), escape(&it.hint));
+        let _ = write!(page, "<div class=\"note\"><b>{}</b><p>{}. {}.</p></div>", escape(&it.what), escape(&it.why), prose(&it.hint));
     }
 }
 
@@ -133,10 +133,16 @@ fn row(page: &mut String, user: &User, found: &[Finding]) {
             page,
             "<div class=\"find {name}\"><span class=\"pill\">{name}</span>{}<div class=\"quiet\">{}</div></div>",
             escape(message),
-            escape(fix)
+            prose(fix)
         );
     }
     page.push_str("</td></tr>");
+}
+
+/// Text in which commands stand between backquotes.
+fn prose(text: &str) -> String {
+    let part = |(place, part): (usize, &str)| if place % 2 == 1 { format!("<code>{}</code>", escape(part)) } else { escape(part) };
+    text.split('`').enumerate().map(part).collect()
 }
 
 /// `2026-11-26 14:05`.

@@ -8,7 +8,10 @@ use shiftkey_audit::{
     inventory::{self, PasswordState},
     report::Report,
 };
-use shiftkey_sandbox::world::{ConnectionRecord, DbUser, WarehouseKind};
+use shiftkey_sandbox::{
+    seed::analytics,
+    world::{ConnectionRecord, DbUser, WarehouseId, WarehouseKind},
+};
 
 use crate::{World, engines};
 
@@ -40,7 +43,7 @@ async fn a_superuser_sees_all_and_every_risk_is_named() {
             ("awsuser", "authenticated", "password", None),
             ("stage", "authentication failure", "", None),
         ] {
-            world.sandbox.world().log_connection(&World::analytics(), record(user, event, method, guid));
+            world.sandbox.world().log_connection(&analytics(), record(user, event, method, guid));
         }
         let mut session = world.session(&world.target("prod/analytics", Some("awsuser"))).await;
         let mut seen = inventory::read(&mut session, false, true).await.unwrap();
@@ -91,8 +94,8 @@ async fn who_may_see_less_is_told_what_is_missing() {
         assert_eq!(seen.user("etl").unwrap().password.state, PasswordState::Unknown);
         assert_eq!(seen.user("alice").unwrap().groups, ["analysts"], "groups are everybody's to see");
         // A monitor sees who signs in.
-        world.sandbox.world().update(&World::analytics(), |it| it.users.get_mut("alice").unwrap().monitor = true);
-        world.sandbox.world().log_connection(&World::analytics(), record("etl", "authenticated", "password", None));
+        world.sandbox.world().update(&analytics(), |it| it.users.get_mut("alice").unwrap().monitor = true);
+        world.sandbox.world().log_connection(&analytics(), record("etl", "authenticated", "password", None));
         let seen = inventory::read(&mut session, false, false).await.unwrap();
         let etl = seen.user("etl").unwrap().password;
         assert_eq!((etl.state, etl.told_by), (PasswordState::Yes, "a sign-in by password in the log"));
@@ -104,7 +107,7 @@ async fn who_may_see_less_is_told_what_is_missing() {
 async fn a_workgroup_is_read_by_its_own_log() {
     for engine in engines() {
         let world = World::start(engine).await;
-        let id = World::id(WarehouseKind::Workgroup, "adhoc");
+        let id = WarehouseId { kind: WarehouseKind::Workgroup, name: "adhoc".into(), ..analytics() };
         let mapped = DbUser { name: "IAM:security".into(), superuser: true, password: Some("Secret-of-all-1".into()), ..DbUser::default() };
         world.sandbox.world().create_user(&id, mapped);
         let mut session = world.session(&world.target("prod/adhoc", None)).await;

@@ -13,6 +13,7 @@ use shiftkey_audit::{
         verify::{Verdict, verify},
     },
 };
+use shiftkey_sandbox::seed::analytics;
 
 use crate::{World, engines};
 
@@ -83,10 +84,10 @@ async fn passwords_go_and_everybody_still_comes_in() {
         case.run(0).await.unwrap();
         assert!(USERS.iter().all(|user| !world.has_password(user)) && world.has_password("awsuser"));
         assert_eq!(case.verdicts().await, ["etl", "one", "reporting", "two", "we\"ird"].map(|user| (user.to_owned(), Verdict::Refused)));
-        let users = world.sandbox.world().warehouse(&World::analytics()).unwrap().users;
+        let users = world.sandbox.world().warehouse(&analytics()).unwrap().users;
         assert!(!users.keys().any(|user| user.contains("canary")), "our own user is gone");
         // Each was signed in as before and after, by one credential.
-        let log = world.sandbox.world().connection_log(&World::analytics());
+        let log = world.sandbox.world().connection_log(&analytics());
         for user in ["etl", "one"] {
             let logins: Vec<_> = log.iter().filter(|it| it.user == format!("IAM:{user}") && it.event == "authenticated").collect();
             assert!(logins.len() == 2 && logins[0].guid == logins[1].guid, "{user}");
@@ -123,7 +124,7 @@ async fn a_lockdown_that_is_killed_at_any_step_is_taken_up_again() {
         assert!(USERS.iter().all(|user| !world.has_password(user)), "{until}");
         assert!(case.verdicts().await.iter().all(|(_, verdict)| *verdict == Verdict::Refused), "{until}");
         assert!(Journal::open(&path).unwrap().story().finished);
-        let users = world.sandbox.world().warehouse(&World::analytics()).unwrap().users;
+        let users = world.sandbox.world().warehouse(&analytics()).unwrap().users;
         assert!(!users.keys().any(|user| user.contains("canary")), "{until}");
         world.sandbox.stop().await;
     }
@@ -140,7 +141,7 @@ async fn a_canary_that_was_left_behind_is_dropped() {
     Journal::open(&path).unwrap().record(SystemClock.now(), Event::CanaryBegun { user: "shiftkey_canary_0".into() }).unwrap();
     // It stands in the plan, since it was a user like others; so the run ends in a surprise, after it was dropped.
     assert!(case.run(0).await.is_err());
-    assert!(world.sandbox.world().db_user(&World::analytics(), "shiftkey_canary_0").is_none());
+    assert!(world.sandbox.world().db_user(&analytics(), "shiftkey_canary_0").is_none());
     world.sandbox.stop().await;
 }
 
@@ -184,7 +185,7 @@ async fn who_is_enabled_again_gets_in_by_password_and_the_journal_knows() {
         let known = case.lockdown().try_known(session.login(), "etl", &password).await.unwrap();
         assert_eq!(known.0, Verdict::Open);
         assert!(!journal.story().disabled.contains_key("etl") && !std::fs::read_to_string(&path).unwrap().contains(password.expose()));
-        let stored = world.sandbox.world().db_user(&World::analytics(), "etl").unwrap().password.unwrap();
+        let stored = world.sandbox.world().db_user(&analytics(), "etl").unwrap().password.unwrap();
         assert!(stored.starts_with("md5") && stored.len() == 35, "the password itself is not sent");
         assert!(case.lockdown().reenable(&mut session, &mut journal, "nobody").await.is_err());
         world.sandbox.stop().await;
@@ -194,7 +195,7 @@ async fn who_is_enabled_again_gets_in_by_password_and_the_journal_knows() {
 #[tokio::test]
 async fn superusers_get_a_password_that_nobody_knows() {
     let world = World::start(shiftkey_sandbox::engine::Engine::Embedded).await;
-    world.sandbox.world().update(&World::analytics(), |it| it.users.get_mut("etl").unwrap().superuser = true);
+    world.sandbox.world().update(&analytics(), |it| it.users.get_mut("etl").unwrap().superuser = true);
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("journal");
     let case = Case::new(&world, &path);

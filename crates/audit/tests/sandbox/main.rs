@@ -8,11 +8,7 @@ mod session;
 
 use shiftkey::{Config, Env, Overrides, Pace, Shiftkey, Target, dial::Options};
 use shiftkey_audit::Session;
-use shiftkey_sandbox::{
-    Sandbox,
-    engine::Engine,
-    world::{DbUser, WarehouseId, WarehouseKind},
-};
+use shiftkey_sandbox::{Sandbox, engine::Engine, seed::analytics, world::DbUser};
 
 /// A sandbox and its caller `security`, who may be issued credentials for everybody.
 struct World {
@@ -44,24 +40,16 @@ impl World {
         Session::open(&self.shiftkey, target, &self.options).await.unwrap()
     }
 
-    fn id(kind: WarehouseKind, name: &str) -> WarehouseId {
-        WarehouseId { kind, account: "111122223333".into(), region: "us-east-1".into(), name: name.into() }
-    }
-
-    fn analytics() -> WarehouseId {
-        Self::id(WarehouseKind::Cluster, "analytics")
-    }
-
     /// Users with a password each.
     fn add(&self, names: &[&str]) {
         for name in names {
             let user = DbUser { name: (*name).to_owned(), password: Some("Secret-of-all-1".into()), ..DbUser::default() };
-            self.sandbox.world().create_user(&Self::analytics(), user);
+            self.sandbox.world().create_user(&analytics(), user);
         }
     }
 
     fn has_password(&self, name: &str) -> bool {
-        self.sandbox.world().db_user(&Self::analytics(), name).unwrap().password.is_some()
+        self.sandbox.world().db_user(&analytics(), name).unwrap().password.is_some()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Names with quotes, in other scripts and of full length, all the way through a warehouse's own parser.
 
 use shiftkey_audit::changes;
+use shiftkey_sandbox::seed::analytics;
 
 use crate::{World, engines};
 
@@ -21,7 +22,7 @@ async fn the_user_that_is_meant_is_the_user_that_is_changed() {
         assert!(["we", "mixed case", "semi"].iter().all(|name| world.has_password(name)));
         for name in names {
             session.change(&changes::drop_user(name).unwrap()).await.unwrap_or_else(|error| panic!("{name}: {error}"));
-            assert!(world.sandbox.world().db_user(&World::analytics(), name).is_none(), "{name}");
+            assert!(world.sandbox.world().db_user(&analytics(), name).is_none(), "{name}");
         }
         world.sandbox.stop().await;
     }
