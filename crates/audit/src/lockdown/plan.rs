@@ -32,6 +32,8 @@ pub struct Wanted {
     pub lock_out_unproven: bool,
     /// Never this one.
     pub break_glass: Option<String>,
+    /// Whose password an earlier lockdown took or replaced: nobody knows it.
+    pub gone: BTreeSet<String>,
     /// Whether AWS maps identities to users, so that no other user can be signed in as.
     pub mapped: bool,
 }
@@ -119,6 +121,9 @@ fn decide(user: &User, wanted: &Wanted, kept: Option<&str>) -> Result<Action, &'
     let no_way = no_way_in(&user.name, wanted.mapped);
     if user.superuser {
         return match no_way {
+            _ if wanted.gone.contains(&user.name) && user.last_password_login.is_none() => {
+                Err("its password was replaced by an earlier lockdown")
+            }
             _ if !wanted.include_superusers => Err("a superuser, whose password can only be replaced: --include-superusers"),
             _ if kept == Some(&user.name) => Err("the last superuser that would keep a password"),
             Some(why) => Err(why),
@@ -144,7 +149,8 @@ fn kept_superuser<'a>(it: &'a Inventory, wanted: &Wanted) -> Option<&'a str> {
         Choice::AllExcept(names) => !names.contains(&user.name),
         Choice::Users(names) => names.contains(&user.name),
     };
-    let superusers = || it.users.iter().filter(|user| user.superuser);
+    // Who was given a password that nobody knows is no way in any more.
+    let superusers = || it.users.iter().filter(|user| user.superuser && !wanted.gone.contains(&user.name));
     let left_out = |user: &User| wanted.break_glass.as_deref() == Some(&user.name) || !meant(user);
     if superusers().any(left_out) {
         return None;
@@ -191,6 +197,7 @@ mod tests {
             include_superusers: false,
             lock_out_unproven: false,
             break_glass: None,
+            gone: BTreeSet::new(),
             mapped: false,
         };
         change(&mut wanted);

@@ -22,17 +22,24 @@ impl Lockdown<'_> {
     /// The first surprise; the journal holds it, and the same call goes on where it stopped.
     pub async fn run(&self, session: &mut Session, journal: &mut Journal, watch: &mut (dyn FnMut(Progress<'_>) + Send)) -> Result<()> {
         let outcome = self.steps(session, journal, watch).await;
-        match &outcome {
-            Ok(()) => journal.record(self.clock.now(), Event::Finished)?,
-            Err(error) => journal.record(self.clock.now(), Event::Stopped { why: error.message().to_owned() })?,
+        match outcome {
+            Ok(()) => journal.record(self.clock.now(), Event::Finished),
+            Err(error) => {
+                // What stopped it matters more than that this could not be written down.
+                let _ = journal.record(self.clock.now(), Event::Stopped { why: error.message().to_owned() });
+                Err(error)
+            }
         }
-        outcome
     }
 
     async fn steps(&self, session: &mut Session, journal: &mut Journal, watch: &mut (dyn FnMut(Progress<'_>) + Send)) -> Result<()> {
         let left = journal.story().left();
         if left.is_empty() {
             return Ok(());
+        }
+        // The plan may be older than the configuration.
+        if let Some(step) = left.iter().find(|step| self.target.break_glass.as_deref() == Some(&step.user)) {
+            return Err(about(&step.user, &surprise("it is the break-glass user now")));
         }
         self.canary(session, journal).await?;
         let (mut done, all) = (0, left.len());

@@ -45,6 +45,7 @@ impl<'a> Case<'a> {
             include_superusers: false,
             lock_out_unproven: unproven,
             break_glass: None,
+            gone: BTreeSet::new(),
             mapped: false,
         };
         let steps = plan(&inventory::read(&mut session, false, false).await.unwrap(), &wanted).unwrap().steps;
@@ -192,6 +193,20 @@ async fn who_is_enabled_again_gets_in_by_password_and_the_journal_knows() {
     }
 }
 
+/// What the configuration says now counts, not what it said when the plan was made.
+#[tokio::test]
+async fn the_break_glass_user_is_not_touched_by_an_old_plan_either() {
+    let world = World::start(shiftkey_sandbox::engine::Engine::Embedded).await;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal");
+    let mut case = Case::new(&world, &path);
+    case.plan(false).await;
+    case.target.break_glass = Some("reporting".into());
+    assert!(case.run(0).await.unwrap_err().message().contains("break-glass"));
+    assert!(world.has_password("reporting"));
+    world.sandbox.stop().await;
+}
+
 #[tokio::test]
 async fn superusers_get_a_password_that_nobody_knows() {
     let world = World::start(shiftkey_sandbox::engine::Engine::Embedded).await;
@@ -207,6 +222,7 @@ async fn superusers_get_a_password_that_nobody_knows() {
         include_superusers: true,
         lock_out_unproven: false,
         break_glass: None,
+        gone: BTreeSet::new(),
         mapped: false,
     };
     let steps = plan(&seen, &wanted).unwrap().steps;

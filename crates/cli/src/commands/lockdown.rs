@@ -56,7 +56,17 @@ pub(crate) async fn lockdown(args: &LockdownArgs, settings: &Settings, printer: 
         None => {}
     }
     let seen = inventory::read(&mut session, is_mapped(&target), false).await?;
-    let plan = plan(&seen, &wanted(args, &target)?)?;
+    let earlier = if path.exists() { Some(Journal::open(&path)?) } else { None };
+    let story = earlier.as_ref().map(|journal| journal.story().clone()).unwrap_or_default();
+    if !story.target.is_empty() && story.target != target.label {
+        return Err(of_another(&path, &story, &target).into());
+    }
+    let wanted = wanted(args, &target, &story)?;
+    if let Some((begins, since)) = seen.log_since.zip(wanted.inactive_since).filter(|(begins, since)| begins > since) {
+        let [begins, since] = [begins, since].map(|at| humantime::format_rfc3339_seconds(at));
+        printer.caution(&Error::config(format!("the log begins at {begins}: sign-ins from {since} until then are not seen")));
+    }
+    let plan = plan(&seen, &wanted)?;
     if !args.apply {
         print_plan(&plan, printer)?;
         printer.say("nothing was changed; --apply does it");
@@ -66,11 +76,14 @@ pub(crate) async fn lockdown(args: &LockdownArgs, settings: &Settings, printer: 
         let error = Error::config(format!("taking passwords away needs a superuser, and {} is none", shown(&seen.reader)));
         return Err(error.with_target(&target.label).with_hint("name one: --db-user NAME").into());
     }
-    let mut journal = Journal::open(&path)?;
-    if journal.story().is_open() && !args.start_over {
+    if story.is_open() && !args.start_over {
         let error = Error::config("an earlier lockdown is not finished").with_target(&target.label);
         return Err(error.with_hint("--resume goes on with it; --start-over plans anew").into());
     }
+    let mut journal = match earlier {
+        Some(journal) => journal,
+        None => Journal::open(&path)?,
+    };
     journal.record(SystemClock.now(), Event::Planned { target: target.label.clone(), steps: plan.steps.clone() })?;
     printer.say(&format!("the journal is {}", path.display()));
     run(&lockdown, &mut session, &mut journal, settings, printer).await
@@ -114,7 +127,11 @@ async fn run(
 }
 
 async fn reenable(lockdown: &Lockdown<'_>, session: &mut Session, path: &Path, user: &str, printer: &Printer) -> Result<(), Failure> {
-    let password = lockdown.reenable(session, &mut Journal::open(path)?, user).await?;
+    let mut journal = Journal::open(path)?;
+    if !matches!(journal.story().target.as_str(), label if label.is_empty() || label == lockdown.target.label) {
+        return Err(of_another(path, journal.story(), lockdown.target).into());
+    }
+    let password = lockdown.reenable(session, &mut journal, user).await?;
     // Shown here once, and kept nowhere.
     if printer.json {
         printer.json(&serde_json::json!({ "user": user, "password": password.expose() }))?;
@@ -197,7 +214,7 @@ fn print_plan(plan: &Plan, printer: &Printer) -> std::io::Result<()> {
     printer.line(&format!("\n{} to do, {} left as they are", plan.steps.len(), plan.skipped.len()))
 }
 
-fn wanted(args: &LockdownArgs, target: &Target) -> Result<Wanted> {
+fn wanted(args: &LockdownArgs, target: &Target, story: &Story) -> Result<Wanted> {
     let choice = if args.users.is_empty() && args.all_except.is_empty() {
         return Err(Error::config("nobody is chosen").with_hint("say --users NAME,NAME or --all-except NAME,NAME"));
     } else if args.users.is_empty() {
@@ -211,6 +228,7 @@ fn wanted(args: &LockdownArgs, target: &Target) -> Result<Wanted> {
         include_superusers: args.include_superusers,
         lock_out_unproven: args.lock_out_unproven,
         break_glass: target.break_glass.clone(),
+        gone: story.disabled.keys().cloned().collect(),
         mapped: is_mapped(target),
     })
 }
@@ -249,11 +267,14 @@ fn existing(path: &Path, target: &Target) -> Result<Journal> {
     let journal = Journal::open(path)?;
     match journal.story().target.as_str() {
         "" => Err(none().with_target(&target.label)),
-        label if label != target.label => {
-            Err(Error::config(format!("the journal {} is of {label}", path.display())).with_target(&target.label))
-        }
+        label if label != target.label => Err(of_another(path, journal.story(), target)),
         _ => Ok(journal),
     }
+}
+
+fn of_another(path: &Path, story: &Story, target: &Target) -> Error {
+    let error = Error::config(format!("the journal {} is of {}", path.display(), story.target)).with_target(&target.label);
+    error.with_hint("each target has a journal of its own: say another --journal, or none")
 }
 
 fn default_journal(settings: &Settings, label: &str) -> Result<PathBuf> {

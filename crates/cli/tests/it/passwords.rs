@@ -105,6 +105,20 @@ fn a_whole_lockdown_from_plan_to_proof_and_back() {
     let text = std::fs::read_to_string(journal).unwrap();
     assert!(!text.contains(&password) && !text.contains("md5"), "{text}");
     assert_eq!(with_password(&sandbox), ["awsuser", "etl", "reporting"]);
+    // A journal is of one target.
+    let other = [
+        "lockdown",
+        "prod/finance",
+        "--db-user",
+        "awsuser",
+        "--users",
+        "etl",
+        "--journal",
+        ".local/state/shiftkey/lockdown/prod+analytics.jsonl",
+    ];
+    Test::against_as(&sandbox, "security", &dir).args(other).run().status(2).err("is of prod/analytics");
+    // What the log does not reach is said.
+    run(&sandbox, &dir, &["lockdown", "--users", "etl", "--inactive-for", "7d"]).success().err("the log begins at");
 }
 
 /// After each line that it prints: between two steps, or in the midst of the next one.
