@@ -19,12 +19,7 @@ use shiftkey_audit::{
 };
 
 use super::audit::{is_mapped, names, read, shown};
-use crate::{
-    args::{GlobalOptions, LockdownArgs},
-    exit::Failure,
-    output::Printer,
-    settings::Settings,
-};
+use crate::{args::LockdownArgs, exit::Failure, output::Printer, settings::Settings};
 
 pub(crate) async fn lockdown(args: &LockdownArgs, settings: &Settings, printer: &Printer) -> Result<(), Failure> {
     let target = settings.target(&args.target.target, &args.target.options)?;
@@ -36,7 +31,8 @@ pub(crate) async fn lockdown(args: &LockdownArgs, settings: &Settings, printer: 
         return Ok(report(existing(&path, &target)?.story(), printer)?);
     }
     // Each call waits for its turn here: a person need not be told of each.
-    let patient = Settings { global: GlobalOptions { quiet: true, ..settings.global.clone() }, ..settings.clone() };
+    let mut patient = settings.clone();
+    patient.global.quiet = true;
     let options = lockdown::options(&settings.env);
     let shiftkey = patient.shiftkey()?;
     let lockdown =
