@@ -238,6 +238,16 @@ mod tests {
                 vec![("zeus", Substitute)],
             ),
             (
+                "the other superuser's password is gone already",
+                wanted(|it| (it.include_superusers, it.choice, it.gone) = (true, Choice::Users(names(["zeus"])), names(["admin"]))),
+                vec![],
+            ),
+            (
+                "one whose password is gone already",
+                wanted(|it| (it.include_superusers, it.choice, it.gone) = (true, Choice::Users(names(["admin"])), names(["admin"]))),
+                vec![],
+            ),
+            (
                 "the break-glass user, by name",
                 wanted(|it| (it.choice, it.break_glass) = (Choice::Users(names(["busy"])), Some("busy".into()))),
                 vec![],
