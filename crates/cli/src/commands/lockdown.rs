@@ -59,7 +59,7 @@ pub(crate) async fn lockdown(args: &LockdownArgs, settings: &Settings, printer: 
     }
     let wanted = wanted(args, &target, &story)?;
     if let Some((begins, since)) = seen.log_since.zip(wanted.inactive_since).filter(|(begins, since)| begins > since) {
-        let [begins, since] = [begins, since].map(|at| humantime::format_rfc3339_seconds(at));
+        let [begins, since] = [begins, since].map(humantime::format_rfc3339_seconds);
         printer.caution(&Error::config(format!("the log begins at {begins}: sign-ins from {since} until then are not seen")));
     }
     let plan = plan(&seen, &wanted)?;
