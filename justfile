@@ -51,3 +51,7 @@ bench-herd *ARGS: bench-build
 # The proxy against direct TLS, pgbouncer, stunnel and haproxy; `--short` for a rough minute
 bench-proxy *ARGS: bench-build
     benches/proxy.sh {{ARGS}}
+
+# An audit of 10,000 users, a lockdown of 1,000
+bench-audit *ARGS: bench-build
+    benches/audit.sh {{ARGS}}

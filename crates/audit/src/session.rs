@@ -2,12 +2,13 @@
 
 use shiftkey::{
     Error, ErrorKind, Login, Result, Shiftkey, Target,
-    dial::{Connection, Options},
+    dial::{self, Connection, Options},
 };
 use shiftkey_wire::{backend::Backend, frame, frontend::Frontend};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use zeroize::Zeroizing;
 
-use crate::queries::Query;
+use crate::{changes::Change, queries::Query};
 
 /// An answer of more than this is not one of ours.
 const CEILING: usize = 16 * 1024 * 1024;
@@ -32,6 +33,15 @@ impl Session {
         Ok(Self { connection, login })
     }
 
+    /// Signs in with what is at hand.
+    ///
+    /// # Errors
+    /// As for [`dial::connect`].
+    pub async fn sign_in(login: Login, options: &Options) -> Result<Self> {
+        let connection = dial::connect(&login, options).await?;
+        Ok(Self { connection, login })
+    }
+
     /// What the session signed in with.
     pub fn login(&self) -> &Login {
         &self.login
@@ -42,22 +52,35 @@ impl Session {
     /// # Errors
     /// `LoginRefused` with the SQLSTATE when the warehouse answers with an error, `Unreachable` when the connection breaks.
     pub async fn query(&mut self, query: Query) -> Result<Rows> {
-        let mut bytes = Vec::new();
-        Frontend::Query(query.0.to_owned()).encode(&mut bytes);
+        let mut rows = Rows::new();
+        let text = |value: Option<Vec<u8>>| Some(String::from_utf8_lossy(&value?).into_owned());
+        self.send(query.0, |values| rows.push(values.into_iter().map(text).collect())).await.map(|()| rows)
+    }
+
+    /// Sends a change and waits until it is made.
+    ///
+    /// # Errors
+    /// As for [`Self::query`].
+    pub async fn change(&mut self, change: &Change) -> Result<()> {
+        self.send(change.text(), |_| ()).await
+    }
+
+    async fn send(&mut self, sql: &str, mut row: impl FnMut(Vec<Option<Vec<u8>>>)) -> Result<()> {
+        let mut bytes = Zeroizing::new(Vec::new());
+        Frontend::Query(sql.to_owned()).encode(&mut bytes);
         let stream = &mut self.connection.stream;
         stream.write_all(&bytes).await.map_err(broken)?;
         stream.flush().await.map_err(broken)?;
-        let (mut rows, mut failure) = (Rows::new(), None);
+        let mut failure = None;
         loop {
             match self.receive().await? {
-                Backend::DataRow(values) => {
-                    rows.push(values.into_iter().map(|value| Some(String::from_utf8_lossy(&value?).into_owned())).collect());
-                }
+                Backend::DataRow(values) => row(values),
                 Backend::Error(fields) => {
-                    let message = format!("the warehouse answered: {} ({})", fields.message, fields.code);
+                    let said = fields.message.replace(char::is_control, " ");
+                    let message = format!("the warehouse answered: {said} ({})", fields.code);
                     failure = Some(Error::new(ErrorKind::LoginRefused, message).with_sqlstate(fields.code).with_target(&self.login.target));
                 }
-                Backend::ReadyForQuery(_) => return failure.map_or(Ok(rows), Err),
+                Backend::ReadyForQuery(_) => return failure.map_or(Ok(()), Err),
                 _ => {}
             }
         }

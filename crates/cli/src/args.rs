@@ -1,6 +1,7 @@
 //! What can be typed. Only syntax is checked here; meaning is the library's.
 
 mod policy;
+mod warehouse;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -8,6 +9,8 @@ pub(crate) use self::policy::{ApplyArgs, GenerateArgs, IntentOptions, LintArgs, 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use shiftkey::{Mapping, dsn::Format};
 use shiftkey_sandbox::{RateLimit, engine::Engine, faults::Rule, gate::Challenge};
+
+pub(crate) use self::warehouse::{AuditArgs, LockdownArgs, ReportFormat};
 
 /// Passwordless access to Amazon Redshift.
 ///
@@ -103,6 +106,11 @@ pub(crate) struct GlobalOptions {
 #[derive(Debug, Subcommand)]
 #[command(defer = true)] // a run builds the options of its own command alone
 pub(crate) enum Command {
+    /// Say who can still use a password: every database user, with findings
+    ///
+    /// Reads the warehouse and changes nothing. A superuser sees all; with less, it says what it could not see.
+    #[command(after_help = warehouse::AUDIT_EXAMPLES)]
+    Audit(Box<AuditArgs>),
     /// Show or forget the credentials that your processes share
     #[command(after_help = "Examples:\n  shiftkey cache list\n  shiftkey cache clear prod/analytics\n  shiftkey cache clear --all\n  \
         shiftkey cache path")]
@@ -158,6 +166,14 @@ pub(crate) enum Command {
     /// --direct the command dials the warehouse itself, with the password in PGPASSWORD.
     #[command(after_help = EXEC_EXAMPLES)]
     Exec(ExecArgs),
+    /// Switch database passwords off, so that nobody is locked out
+    ///
+    /// Shows a plan; --apply acts on it. Each user is first signed in as by IAM with a credential issued for that; then the password is
+    /// disabled, and the user signed in as again. The first surprise stops everything. A journal without secrets tells what was
+    /// done; --resume goes on from it. The session's own user (--db-user) must be a superuser, and your AWS identity must be allowed
+    /// credentials for the users in the plan.
+    #[command(after_help = warehouse::LOCKDOWN_EXAMPLES)]
+    Lockdown(Box<LockdownArgs>),
     /// Print a manual page, or write all of them to a directory
     #[command(after_help = "Examples:\n  shiftkey man | man -l -\n  shiftkey man connect | man -l -\n  \
         shiftkey man --all ~/.local/share/man/man1")]
@@ -389,6 +405,9 @@ pub(crate) struct SandboxArgs {
     /// Throttle calls per account, region and action: N/s, or N/s,burst=B (5 unless given)
     #[arg(long, value_name = "RATE")]
     pub(crate) rate_limit: Option<RateLimit>,
+    /// Put this many more users, with passwords and a past, into production's cluster analytics
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub(crate) crowd: usize,
     /// Port of the pretend AWS; 0 takes a free one
     #[arg(long, default_value_t = 0)]
     pub(crate) port: u16,

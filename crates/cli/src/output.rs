@@ -61,6 +61,13 @@ impl Printer {
         }
     }
 
+    /// How far something is: one line that is written over, for who looks on at a terminal.
+    pub(crate) fn progress(&self, text: &str) {
+        if !self.quiet && io::stderr().is_terminal() {
+            let _ = write!(io::stderr().lock(), "\r\x1b[K{text}");
+        }
+    }
+
     /// A failure: `shiftkey: <target>: <what happened>`, then the hint; with `--json` an object on stdout as well.
     pub(crate) fn error(&self, error: &Error) {
         self.warning(error);

@@ -38,6 +38,11 @@ impl Settings {
         Self { terminal: Terminal::default(), env, global, shiftkey: OnceLock::new() }
     }
 
+    /// The same, with nothing told about waiting for a turn.
+    pub(crate) fn quiet(&self) -> Self {
+        Self { global: GlobalOptions { quiet: true, ..self.global.clone() }, shiftkey: OnceLock::new(), ..self.clone() }
+    }
+
     pub(crate) fn config(&self) -> Result<Config> {
         Config::load(&self.env, self.global.config.as_deref())
     }

@@ -107,6 +107,39 @@ fn aws_sdk_crates_are_named_only_where_aws_is_called() {
     }
 }
 
+/// The verbs of SQL that change something.
+const CHANGING: [&str; 9] = ["ALTER", "CREATE", "DELETE", "DROP", "GRANT", "INSERT", "REVOKE", "TRUNCATE", "UPDATE"];
+const OBJECTS: [&str; 6] = ["from", "group", "into", "role", "table", "user"];
+
+#[test]
+fn sql_that_changes_anything_stands_in_one_file() {
+    let mut found = 0;
+    for name in ["shiftkey", "proxy", "audit", "cli"] {
+        for (path, text) in product_sources(name) {
+            let changes = path.ends_with("audit/src/changes.rs");
+            for literal in text.split('"').skip(1).step_by(2) {
+                let mut words = literal.split_whitespace();
+                let (verb, object) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+                let known = CHANGING.iter().any(|word| verb.eq_ignore_ascii_case(word));
+                // In lower case the same words begin sentences.
+                let sql = verb == verb.to_ascii_uppercase() || OBJECTS.iter().any(|word| object.eq_ignore_ascii_case(word));
+                if known && sql {
+                    assert!(changes, "{} holds {literal:?}", path.display());
+                    found += 1;
+                }
+            }
+            // Whoever could make a query could send any text.
+            assert!(path.ends_with("audit/src/session.rs") || !text.contains("Frontend::Query("), "{} sends SQL", path.display());
+            assert!(changes || !text.contains("Change(Secret"), "{} makes a change", path.display());
+        }
+    }
+    assert!(found >= 3, "the texts are not written as they were: {found}");
+    let queries = read(&root().join("crates/audit/src/queries.rs"));
+    for text in queries.split("Query(").skip(2).filter_map(|rest| rest.split('"').nth(1)) {
+        assert!(text.starts_with("select "), "{text}");
+    }
+}
+
 #[test]
 fn secrets_are_neither_displayed_nor_serialised() {
     for (path, text) in product_sources("shiftkey") {

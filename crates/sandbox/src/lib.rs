@@ -21,6 +21,7 @@
 
 mod aws;
 pub mod calls;
+mod catalog;
 pub mod clock;
 mod control;
 pub mod engine;

@@ -34,9 +34,16 @@ pub struct Builder {
     engine: Engine,
     challenge: Challenge,
     faults: Vec<Rule>,
+    crowd: usize,
 }
 
 impl Builder {
+    /// How many more users, with a past, are in production's cluster `analytics` in us-east-1.
+    pub fn crowd(mut self, count: usize) -> Self {
+        self.crowd = count;
+        self
+    }
+
     /// What answers queries.
     pub fn engine(mut self, engine: Engine) -> Self {
         self.engine = engine;
@@ -88,6 +95,7 @@ impl Builder {
         let address = listener.local_addr()?;
         let directory = tempfile::Builder::new().prefix("shiftkey-sandbox-").tempdir()?;
         let world = World::new(seed::warehouses());
+        seed::crowd(&world, &seed::analytics(), self.crowd, self.clock.now());
         let pki = Pki::generate().map_err(io::Error::other)?;
         let options = GateOptions { engine: self.engine, challenge: self.challenge, ..GateOptions::default() };
         let gate = Gate::start(&world, &self.clock, &pki, &options).await?;
@@ -284,7 +292,7 @@ fn targets(world: &World, address: SocketAddr) -> String {
         let (name, region) = (&it.id.name, &it.id.region);
         let _ = write!(text, "[targets.\"{environment}/{name}\"]\n{kind} = \"{name}\"\nregion = \"{region}\"\ndatabase = \"dev\"\n");
         if it.id.kind == WarehouseKind::Cluster {
-            text.push_str("db_user = \"{user_name}\"\n");
+            let _ = write!(text, "db_user = \"{{user_name}}\"\nbreak_glass = \"{}\"\n", it.admin);
         }
         text.push('\n');
     }

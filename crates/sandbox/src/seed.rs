@@ -2,10 +2,11 @@
 //! The keys are AWS's documentation examples in shape and are good for nothing outside.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
-use crate::world::{DbUser, Warehouse, WarehouseId, WarehouseKind};
+use crate::world::{ConnectionRecord, DbUser, Warehouse, WarehouseId, WarehouseKind, World};
 
 /// The production account.
 pub const PROD: &str = "111122223333";
@@ -131,7 +132,7 @@ fn warehouse(n: usize, kind: WarehouseKind, account: &str, region: &str, name: &
     };
     let user = |name: &str, superuser, password: Option<&str>, groups: &[&str]| {
         let groups = groups.iter().map(|it| (*it).to_owned()).collect();
-        (name.to_owned(), DbUser { name: name.to_owned(), superuser, password: password.map(str::to_owned), groups, valid_until: None })
+        (name.to_owned(), DbUser { name: name.to_owned(), superuser, password: password.map(str::to_owned), groups, ..DbUser::default() })
     };
     Warehouse {
         id: WarehouseId { kind, account: account.to_owned(), region: region.to_owned(), name: name.to_owned() },
@@ -149,6 +150,44 @@ fn warehouse(n: usize, kind: WarehouseKind, account: &str, region: &str, name: &
         admin: "awsuser".to_owned(),
         tags: BTreeMap::from([("env".to_owned(), environment.to_owned())]),
         custom_domain: domain.map(str::to_owned),
+    }
+}
+
+/// Production's cluster `analytics` in us-east-1.
+pub fn analytics() -> WarehouseId {
+    WarehouseId { kind: WarehouseKind::Cluster, account: PROD.to_owned(), region: "us-east-1".to_owned(), name: "analytics".to_owned() }
+}
+
+/// Puts `count` more users with a past into a warehouse: two of three have a password, of which half were used; others came by IAM.
+pub(crate) fn crowd(world: &World, id: &WarehouseId, count: usize, now: SystemTime) {
+    for number in 0..count {
+        let name = format!("user{number:05}");
+        let password = (number % 3 > 0).then(|| "Sandbox-User-1".to_owned());
+        let groups = if number % 2 > 0 { vec!["analysts".to_owned()] } else { Vec::new() };
+        world.create_user(id, DbUser { name: name.clone(), password, groups, ..DbUser::default() });
+        let (user, method, guid) = match number % 3 {
+            0 => (format!("IAM:{name}"), "IAM AssumeUser", Some(format!("{number:08x}-0000-4000-8000-000000000000"))),
+            1 => (name, "password", None),
+            _ => continue,
+        };
+        let session = world.next_session();
+        for event in ["authenticated", "initiating session", "disconnecting session"] {
+            let record = ConnectionRecord {
+                event: event.to_owned(),
+                at: now - Duration::from_secs(3600),
+                user: user.clone(),
+                database: "dev".to_owned(),
+                auth_method: method.to_owned(),
+                guid: guid.clone(),
+                session,
+                remote: None,
+                application: String::new(),
+                driver: String::new(),
+                plugin: String::new(),
+                system: String::new(),
+            };
+            world.log_connection(id, record);
+        }
     }
 }
 

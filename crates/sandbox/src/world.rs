@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -63,14 +64,48 @@ pub struct Warehouse {
     pub custom_domain: Option<String>,
 }
 
+impl Warehouse {
+    /// Creates a database user unless it exists; says whether it was created.
+    pub fn create_user(&mut self, user: DbUser) -> bool {
+        if self.users.contains_key(&user.name) {
+            return false;
+        }
+        let id = if user.id > 0 { user.id } else { self.next_id() };
+        self.users.insert(user.name.clone(), DbUser { id, ..user });
+        true
+    }
+
+    fn next_id(&self) -> u32 {
+        self.users.values().map(|it| it.id).max().unwrap_or_default().max(FIRST_ID - 1) + 1
+    }
+}
+
+/// The admin's `usesysid`, as in Redshift; other users follow.
+const FIRST_ID: u32 = 100;
+
+fn numbered(mut warehouse: Warehouse) -> Warehouse {
+    let mut users = std::mem::take(&mut warehouse.users);
+    let admin = users.remove(&warehouse.admin);
+    for user in admin.into_iter().chain(users.into_values()) {
+        warehouse.create_user(user);
+    }
+    warehouse
+}
+
 /// A database user.
 #[derive(Clone, Default)]
 pub struct DbUser {
     /// The name in the catalog.
     pub name: String,
+    /// `usesysid`; 0 lets the world choose one.
+    pub id: u32,
     /// `CREATEUSER` in Redshift's words.
     pub superuser: bool,
-    /// `None` means `PASSWORD DISABLE`.
+    /// `CREATEDB`.
+    pub createdb: bool,
+    /// Whether it may read what is superusers' in the system tables: `GRANT ROLE sys:monitor`.
+    pub monitor: bool,
+    /// As `PASSWORD` takes it: in clear, `md5` and 32 digits, or `sha256|...`. `None` means `PASSWORD DISABLE`.
     pub password: Option<String>,
     /// Permanent memberships.
     pub groups: Vec<String>,
@@ -129,7 +164,7 @@ impl fmt::Debug for Grant {
 }
 
 /// One row of the connection log (`sys_connection_log`).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionRecord {
     /// `authenticated`, `authentication failure`, `initiating session`, `disconnecting session`.
     pub event: String,
@@ -143,8 +178,18 @@ pub struct ConnectionRecord {
     pub auth_method: String,
     /// The grant's guid, for IAM logins.
     pub guid: Option<String>,
-    /// `application_name`, empty when absent.
+    /// Where the client dialled from.
+    pub remote: Option<SocketAddr>,
+    /// Tells sessions apart.
+    pub session: u32,
+    /// `application_name`, empty when absent, like those below.
     pub application: String,
+    /// `driver_version`.
+    pub driver: String,
+    /// `plugin_name`.
+    pub plugin: String,
+    /// `os_version`.
+    pub system: String,
 }
 
 /// Everything that exists. Clones share it.
@@ -158,13 +203,14 @@ struct State {
     warehouses: BTreeMap<WarehouseId, Warehouse>,
     grants: BTreeMap<WarehouseId, Vec<Grant>>,
     connections: BTreeMap<WarehouseId, Vec<ConnectionRecord>>,
+    sessions: u32,
 }
 
 impl World {
     /// A world with these warehouses.
     pub fn new(warehouses: impl IntoIterator<Item = Warehouse>) -> Self {
         let world = Self::default();
-        world.lock().warehouses = warehouses.into_iter().map(|it| (it.id.clone(), it)).collect();
+        world.lock().warehouses = warehouses.into_iter().map(|it| (it.id.clone(), numbered(it))).collect();
         world
     }
 
@@ -207,17 +253,19 @@ impl World {
 
     /// Creates a database user unless it exists; says whether it was created.
     pub fn create_user(&self, id: &WarehouseId, user: DbUser) -> bool {
-        self.update(id, |it| {
-            let absent = !it.users.contains_key(&user.name);
-            it.users.entry(user.name.clone()).or_insert(user);
-            absent
-        })
-        .unwrap_or(false)
+        self.update(id, |it| it.create_user(user)).unwrap_or(false)
     }
 
     /// Says where the gate listens for this warehouse.
     pub fn set_endpoint(&self, id: &WarehouseId, host: &str, port: u16) {
         self.update(id, |it| it.endpoint = Some((host.to_owned(), port)));
+    }
+
+    /// A number that no other session has.
+    pub fn next_session(&self) -> u32 {
+        let mut state = self.lock();
+        state.sessions += 1;
+        state.sessions
     }
 
     /// Appends to the connection log.

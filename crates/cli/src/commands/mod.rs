@@ -1,10 +1,12 @@
 //! One file for each command, or for a few that are alike.
 
+mod audit;
 mod cache;
 mod creds;
 mod demo;
 mod doctor;
 mod generate;
+mod lockdown;
 mod policy;
 mod policy_apply;
 mod private;
@@ -20,6 +22,7 @@ use crate::{args::Command, exit::Failure, output::Printer, settings::Settings};
 /// From command to function.
 pub(crate) async fn run(command: Command, settings: &Settings, printer: &Printer) -> Result<ExitCode, Failure> {
     match command {
+        Command::Audit(args) => audit::audit(&args, settings, printer).await?,
         Command::Cache { command } => cache::cache(&command, settings, printer)?,
         Command::Completions { shell } => generate::completions(shell)?,
         Command::Config { check: true, .. } => show::check(settings, printer)?,
@@ -29,6 +32,7 @@ pub(crate) async fn run(command: Command, settings: &Settings, printer: &Printer
         Command::Demo(args) => demo::demo(&args, printer).await?,
         Command::Doctor { target, options } => doctor::doctor(target.as_deref(), &options, settings, printer).await?,
         Command::Exec(args) => return run_client::exec(args, settings).await,
+        Command::Lockdown(args) => lockdown::lockdown(&args, settings, printer).await?,
         Command::Man { all: Some(dir), .. } => generate::pages(&dir)?,
         Command::Man { command, all: None } => generate::page(command.as_deref())?,
         Command::Policy { command } => policy::policy(command, settings, printer).await?,

@@ -37,7 +37,7 @@ pub(crate) async fn sandbox(args: SandboxArgs, printer: &Printer) -> Result<Exit
 }
 
 async fn start(args: &SandboxArgs) -> Result<Sandbox, Error> {
-    let mut builder = Sandbox::builder().engine(args.engine.clone()).challenge(args.challenge).aws_port(args.port);
+    let mut builder = Sandbox::builder().engine(args.engine.clone()).challenge(args.challenge).aws_port(args.port).crowd(args.crowd);
     for rule in &args.fault {
         builder = builder.fault(rule.clone());
     }

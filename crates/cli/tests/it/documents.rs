@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use serde_json::json;
 use shiftkey::target::host::HostName;
-use shiftkey_sandbox::engine::Engine;
+use shiftkey_sandbox::{engine::Engine, seed::analytics};
 
 use crate::harness::{Own, Test};
 
@@ -109,4 +109,36 @@ fn the_document_shows_what_generate_and_lint_print() {
     let apply = ["policy", "apply", "prod/analytics", "--name", "analysts", "--member", "alice", "--member", "bob"];
     let ran = Test::against(&own).args(["--no-cache", "--profile", "security"]).args(apply).run().success();
     assert_eq!(ran.stdout, shown(&format!("shiftkey {}", apply.join(" "))));
+}
+
+/// In order, in one place, as `security` in a sandbox of its own.
+#[test]
+fn every_command_of_the_migration_guide_runs() {
+    let sandbox = Own::start(Engine::Embedded);
+    let dir = std::sync::Arc::new(tempfile::tempdir().unwrap());
+    let text = read("docs/migration.md").replace("\\\n", " ");
+    let mut found = 0;
+    for block in text.split("```sh\n").skip(1) {
+        for line in block.split("\n```").next().unwrap().lines().filter(|line| line.starts_with("shiftkey ")) {
+            // Inside of a sandbox already.
+            if line.starts_with("shiftkey sandbox") {
+                continue;
+            }
+            let mut test = Test::against_as(&sandbox, "security", &dir).env("SHIFTKEY_RATE", "100:100");
+            let plain = test.command();
+            let mut command = std::process::Command::new("sh");
+            let bin = Path::new(plain.get_program()).parent().unwrap().to_owned();
+            let rest = std::env::var_os("PATH").unwrap();
+            let path = std::env::join_paths(std::iter::once(bin).chain(std::env::split_paths(&rest))).unwrap();
+            command.args(["-ec", line]).env_clear().envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+            command.env("PATH", path).current_dir(dir.path());
+            let output = command.output().unwrap();
+            let told = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            assert!(output.status.success(), "{line}\n{}\n{}", told(&output.stdout), told(&output.stderr));
+            found += 1;
+        }
+    }
+    assert!(found >= 12, "{found}");
+    let warehouse = sandbox.world().warehouse(&analytics()).unwrap();
+    assert!(warehouse.users["etl"].password.is_none() && warehouse.users["reporting"].password.is_some());
 }

@@ -112,6 +112,11 @@ impl Test {
         Self::against_in(sandbox, "alice", Arc::new(tempfile::tempdir().unwrap()))
     }
 
+    /// Another caller in another sandbox, in a place of its own or an earlier one's.
+    pub(crate) fn against_as(sandbox: &Sandbox, caller: &str, dir: &Arc<tempfile::TempDir>) -> Self {
+        Self::against_in(sandbox, caller, Arc::clone(dir))
+    }
+
     fn against_in(sandbox: &Sandbox, caller: &str, dir: Arc<tempfile::TempDir>) -> Self {
         let mut test = Self::bare_in(dir);
         test.command.envs(sandbox.environment_for(caller).unwrap());

@@ -8,6 +8,7 @@ mod commands; // each command once, for a person and for a script
 mod documents; // what docs and examples say
 mod failures; // exit codes, messages, hints
 mod harness; // the noise that the tests above do without
+mod passwords; // audit and lockdown
 mod policy; // IAM: what is written, checked, explained and put in force
 mod proxy; // listeners, signals, what is printed
 mod secrets; // canaries: where a secret must never be seen

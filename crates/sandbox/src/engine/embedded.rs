@@ -1,11 +1,12 @@
 //! SQLite behind PostgreSQL's protocol, for machines without a PostgreSQL server. It answers plain SQL; what it cannot do
 //! is refused with 0A000, not guessed.
 
+mod catalog;
 mod rewrite;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::{fmt, io};
 
 use async_trait::async_trait;
@@ -30,6 +31,7 @@ use tokio::{net::UnixStream, task::JoinSet};
 
 use self::rewrite::{Facts, Plan};
 use super::Channel;
+use crate::catalog::{Catalog, Piece, Refusal};
 use crate::world::{WarehouseId, World};
 
 /// One warehouse's databases, in memory. They last as long as this; sessions have connections of their own.
@@ -57,7 +59,12 @@ impl Server {
     }
 
     pub(super) fn dial(&self) -> io::Result<Box<dyn Channel>> {
-        let session = Session { shared: Arc::clone(&self.shared), connection: Mutex::default(), parser: Arc::new(NoopQueryParser::new()) };
+        let session = Session {
+            shared: Arc::clone(&self.shared),
+            catalog: OnceLock::new(),
+            connection: Mutex::default(),
+            parser: Arc::new(NoopQueryParser::new()),
+        };
         let (ours, theirs) = UnixStream::pair()?;
         let mut sessions = lock(&self.sessions);
         while sessions.try_join_next().is_some() {}
@@ -90,6 +97,8 @@ impl Shared {
 
 struct Session {
     shared: Arc<Shared>,
+    /// As this session's user sees it; known from the startup message on.
+    catalog: OnceLock<Catalog>,
     /// Opened by the startup message.
     connection: Mutex<Option<Connection>>,
     parser: Arc<NoopQueryParser>,
@@ -122,6 +131,7 @@ impl NoopStartupHandler for Session {
         let facts = facts(client);
         let missing = || ErrorInfo::new("FATAL".into(), "3D000".into(), format!("database \"{}\" does not exist", facts.database));
         let connection = self.shared.connect(&facts.database).ok_or_else(|| PgWireError::UserError(Box::new(missing())))?;
+        self.catalog.get_or_init(|| Catalog::new(&self.shared.world, &self.shared.id, &facts.user));
         *lock(&self.connection) = Some(connection.map_err(|failure| sqlite(&failure))?);
         Ok(())
     }
@@ -147,6 +157,10 @@ impl Session {
             return Err(error("25P02", "current transaction is aborted, commands ignored until end of transaction block"));
         }
         match plan {
+            Plan::Change(change) => {
+                self.catalog()?.apply(change).map_err(refused)?;
+                Ok(Outcome::Done(Tag::new(change.tag())))
+            }
             Plan::Done("BEGIN") if status == TransactionStatus::Idle => self.begin(),
             Plan::Done(verb @ ("COMMIT" | "ROLLBACK")) => {
                 // A transaction that failed can only be rolled back.
@@ -182,6 +196,30 @@ impl Session {
         Ok(Outcome::Begin(Tag::new("BEGIN")))
     }
 
+    /// What to do for each statement. System tables are filled here, with what is true now.
+    fn plan(&self, sql: &str, client: &impl ClientInfo) -> PgWireResult<Vec<Plan>> {
+        let plain = |sql: &str| rewrite::plan(sql, &facts(client)).map_err(|(code, message)| error(code, &message));
+        let Some(pieces) = crate::catalog::read(sql).map_err(refused)? else { return plain(sql) };
+        let mut plans = Vec::new();
+        for piece in pieces {
+            match piece {
+                Piece::Change(change) => plans.push(Plan::Change(change)),
+                Piece::Other { sql, reads } => {
+                    for table in reads {
+                        let rows = self.catalog()?.rows(table).map_err(refused)?;
+                        self.with(|connection| catalog::fill(connection, table, &rows))?;
+                    }
+                    plans.extend(plain(&sql)?);
+                }
+            }
+        }
+        Ok(plans)
+    }
+
+    fn catalog(&self) -> PgWireResult<&Catalog> {
+        self.catalog.get().ok_or_else(|| error("08003", "the session has not started"))
+    }
+
     fn with<T>(&self, act: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> PgWireResult<T> {
         let connection = lock(&self.connection);
         let connection = connection.as_ref().ok_or_else(|| error("08003", "the session has not started"))?;
@@ -192,10 +230,6 @@ impl Session {
 fn facts(client: &impl ClientInfo) -> Facts {
     let known = |name| client.metadata().get(name).cloned().unwrap_or_default();
     Facts { user: known("user"), database: known("database") }
-}
-
-fn plan(sql: &str, client: &impl ClientInfo) -> PgWireResult<Vec<Plan>> {
-    rewrite::plan(sql, &facts(client)).map_err(|(code, message)| error(code, &message))
 }
 
 fn select(connection: &Connection, sql: &str, types: &[Type], parameters: &[Value]) -> rusqlite::Result<Table> {
@@ -223,6 +257,7 @@ fn columns(statement: &rusqlite::Statement<'_>, types: &[Type]) -> Vec<(String, 
         match kind.split('(').next().unwrap_or_default() {
             "int" | "integer" | "int4" => Type::INT4,
             "bigint" | "int8" => Type::INT8,
+            "boolean" => Type::BOOL,
             "double precision" | "float" | "float8" | "real" => Type::FLOAT8,
             _ => Type::TEXT,
         }
@@ -274,6 +309,7 @@ fn respond(outcome: Outcome, format: &Format) -> PgWireResult<Response> {
     for row in table.rows {
         for (value, (_, kind)) in row.iter().zip(&table.columns) {
             match (kind, value) {
+                (&Type::BOOL, Some(text)) => encoder.encode_field(&(text == "1"))?,
                 (&Type::INT4, Some(text)) => encoder.encode_field(&text.parse::<i32>().ok())?,
                 (&Type::INT8, Some(text)) => encoder.encode_field(&text.parse::<i64>().ok())?,
                 (&Type::FLOAT8, Some(text)) => encoder.encode_field(&text.parse::<f64>().ok())?,
@@ -299,7 +335,7 @@ impl SimpleQueryHandler for Session {
     {
         let mut responses = Vec::new();
         let mut status = client.transaction_status();
-        for plan in plan(query, client)? {
+        for plan in self.plan(query, client)? {
             let response = match self.run(&plan, &[], status).and_then(|outcome| respond(outcome, &Format::UnifiedText)) {
                 Ok(response) => response,
                 // What went before it was done, so its answers go out too; nothing after it runs.
@@ -332,7 +368,7 @@ impl ExtendedQueryHandler for Session {
     where
         C: ClientInfo + Unpin + Send + Sync,
     {
-        let mut plans = plan(&portal.statement.statement, client)?;
+        let mut plans = self.plan(&portal.statement.statement, client)?;
         let (Some(plan), true) = (plans.pop(), plans.is_empty()) else {
             return Err(error("42601", "cannot insert multiple commands into a prepared statement"));
         };
@@ -363,7 +399,7 @@ impl ExtendedQueryHandler for Session {
 impl Session {
     /// The columns that a statement will answer with, without running it.
     fn columns(&self, sql: &str, client: &impl ClientInfo) -> PgWireResult<Vec<(String, Type)>> {
-        match plan(sql, client)?.first() {
+        match self.plan(sql, client)?.first() {
             Some(Plan::Value { column, .. }) => Ok(vec![(column.clone(), Type::TEXT)]),
             Some(Plan::Query { sql, types }) => self.with(|connection| Ok(columns(&connection.prepare(sql)?, types))),
             _ => Ok(Vec::new()),
@@ -386,6 +422,11 @@ fn sqlite(failure: &rusqlite::Error) -> PgWireError {
         "42601"
     };
     error(code, &text)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn refused(refusal: Refusal) -> PgWireError {
+    error(refusal.code, &refusal.message)
 }
 
 fn error(code: &str, message: &str) -> PgWireError {

@@ -10,6 +10,7 @@ use std::{fmt, io, str::FromStr};
 use shiftkey_wire::error_fields::{ErrorFields, sqlstate};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::catalog::Catalog;
 use crate::world::{DbUser, WarehouseId, World};
 
 /// Which engine answers SQL.
@@ -102,6 +103,19 @@ impl Running {
         match self {
             Self::Embedded(_) => Ok(()),
             Self::Postgres(server) => server.dismiss(member).await,
+        }
+    }
+
+    /// Whether statements on the catalog must be put into the engine's words first.
+    pub(crate) fn needs_interpreter(&self) -> bool {
+        matches!(self, Self::Postgres(_))
+    }
+
+    /// What to send instead of `sql`; `None` leaves it.
+    pub(crate) async fn interpret(&self, catalog: &Catalog, sql: &str) -> Option<String> {
+        match self {
+            Self::Embedded(_) => None,
+            Self::Postgres(server) => server.interpret(catalog, sql).await,
         }
     }
 

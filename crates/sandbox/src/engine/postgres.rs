@@ -4,7 +4,9 @@
 //! first session with them starts and revoked when the last one ends. Redshift keeps them to the session: here a second
 //! session of the same user that is open at the same time has them as well.
 
-use std::collections::{BTreeSet, HashMap};
+mod interpret;
+
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -42,7 +44,8 @@ struct Process {
 
 #[derive(Default)]
 struct Roles {
-    known: BTreeSet<String>,
+    /// Whether each is a superuser.
+    known: HashMap<String, bool>,
     /// How many sessions hold a membership: (group, user).
     memberships: HashMap<(String, String), usize>,
 }
@@ -99,15 +102,20 @@ impl Server {
     pub(super) async fn admit(&self, member: &Member) -> io::Result<()> {
         let mut roles = self.roles.lock().await;
         let user = &member.user;
-        let settled = roles.known.contains(&user.name) && member.groups.is_empty() && user.groups.is_empty();
+        let settled = roles.known.get(&user.name) == Some(&user.superuser) && member.groups.is_empty() && user.groups.is_empty();
         if settled {
             return Ok(());
         }
         let mut admin = self.admin("postgres").await?;
-        if !roles.known.contains(&user.name) {
-            create_role(&mut admin, &user.name, if user.superuser { "LOGIN SUPERUSER" } else { "LOGIN" }).await?;
-            roles.known.insert(user.name.clone());
+        let options = if user.superuser { "LOGIN SUPERUSER" } else { "LOGIN NOSUPERUSER" };
+        match roles.known.get(&user.name).copied() {
+            None => create_role(&mut admin, &user.name, options).await?,
+            Some(before) if before != user.superuser => {
+                admin.run(&format!("ALTER ROLE {} {options}", identifier(&user.name))).await.map(drop)?;
+            }
+            Some(_) => {}
         }
+        roles.known.insert(user.name.clone(), user.superuser);
         for group in user.groups.iter().chain(&member.groups) {
             create_role(&mut admin, group, "NOLOGIN").await?;
             admin.run(&format!("GRANT {} TO {}", identifier(group), identifier(&user.name))).await?;
@@ -176,10 +184,6 @@ impl Server {
         }
         for group in &warehouse.groups {
             create_role(&mut admin, group, "NOLOGIN").await?;
-        }
-        drop(admin);
-        for user in warehouse.users.values() {
-            self.admit(&Member { user: user.clone(), groups: Vec::new() }).await?;
         }
         Ok(())
     }

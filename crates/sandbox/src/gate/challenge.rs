@@ -2,7 +2,9 @@
 
 use std::{fmt, io, str::FromStr};
 
+use ::md5::{Digest as _, Md5};
 use rustls::crypto::aws_lc_rs::default_provider;
+use sha2::Sha256;
 use shiftkey_wire::auth::{digest, md5, scram};
 use shiftkey_wire::{
     WireError,
@@ -109,6 +111,33 @@ impl Answer {
             Self::Md5 { answer, user, salt } => md5::verify(answer, user.as_bytes(), bytes, *salt),
             Self::Scram { server, proof } => return server.finish(proof, password),
         };
+        proven.then(Vec::new)
+    }
+}
+
+impl Answer {
+    /// As [`Answer::proves`], for what the catalog keeps of the password of `user`: clear text, or one of Redshift's hashes. A hash of
+    /// one kind does not answer the challenge of another; Redshift asks each user in a kind that fits, which is not played.
+    pub(super) fn proves_stored(&self, stored: &str, user: &str) -> Option<Vec<u8>> {
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        if let Some(kept) = stored.strip_prefix("md5").filter(|it| it.len() == 32) {
+            let proven: bool = match self {
+                Self::Cleartext(answer) => {
+                    hex(&Md5::new().chain_update(answer).chain_update(user).finalize()).as_bytes().ct_eq(kept.as_bytes()).into()
+                }
+                Self::Md5 { answer, salt, .. } => {
+                    let expected = format!("md5{}", hex(&Md5::new().chain_update(kept).chain_update(salt).finalize()));
+                    expected.as_bytes().ct_eq(answer).into()
+                }
+                Self::Digest { .. } | Self::Scram { .. } => false,
+            };
+            return proven.then(Vec::new);
+        }
+        let Some(rest) = stored.strip_prefix("sha256|") else { return self.proves(stored) };
+        let Some((kept, salt)) = rest.split_once('|') else { return self.proves(rest) };
+        let Self::Cleartext(answer) = self else { return None };
+        let salt: Option<Vec<u8>> = (0..salt.len()).step_by(2).map(|at| u8::from_str_radix(salt.get(at..at + 2)?, 16).ok()).collect();
+        let proven: bool = hex(&Sha256::new().chain_update(answer).chain_update(salt?).finalize()).as_bytes().ct_eq(kept.as_bytes()).into();
         proven.then(Vec::new)
     }
 }

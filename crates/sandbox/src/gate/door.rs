@@ -5,7 +5,7 @@ use std::{fmt, io, net::SocketAddr, sync::Arc};
 use shiftkey_wire::backend::{Authentication, Backend};
 use shiftkey_wire::error_fields::{ErrorFields, sqlstate};
 use shiftkey_wire::startup::{CancelRequest, FirstPacket, StartupMessage};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional_with_sizes};
+use tokio::io::{AsyncReadExt, AsyncWriteExt as _, copy_bidirectional_with_sizes, split};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -14,7 +14,8 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
 
 use super::connection::Connection;
-use super::{GateOptions, login, parameters};
+use super::{GateOptions, login, parameters, relay};
+use crate::catalog::Catalog;
 use crate::engine::{self, Channel, Member, Running};
 use crate::{
     clock::SandboxClock,
@@ -90,7 +91,7 @@ impl Door {
         };
         let Ok(Ok(Some(mut session))) = session else { return };
         let ended = tokio::select! {
-            ended = relay(&mut session) => ended,
+            ended = self.relay(&mut session) => ended,
             () = stopped.cancelled() => Ok(()),
         };
         tracing::debug!(?ended, "a session ended");
@@ -148,6 +149,7 @@ impl Door {
             return refuse(client, error).await.map(|()| None);
         }
         let database = startup.get("database").filter(|it| !it.is_empty()).unwrap_or(&login).to_owned();
+        let said = |name| startup.get(name).unwrap_or_default().to_owned();
         let mut record = ConnectionRecord {
             event: String::new(),
             at: self.clock.now(),
@@ -155,7 +157,12 @@ impl Door {
             database: database.clone(),
             auth_method: String::new(),
             guid: None,
-            application: startup.get("application_name").unwrap_or_default().to_owned(),
+            remote: client.stream.get_ref().0.peer_addr().ok(),
+            session: self.world.next_session(),
+            application: said("application_name"),
+            driver: said("driver_version"),
+            plugin: said("plugin_name"),
+            system: said("os_version"),
         };
         let answer = self.options.challenge.ask(&mut client, &login).await?;
         let (grants, user) = (self.world.grants(&self.id, &login), self.world.db_user(&self.id, &login));
@@ -233,6 +240,26 @@ impl Door {
         engine.read(&mut [0; 1]).await.map(drop)
     }
 
+    async fn relay(&self, session: &mut Session) -> io::Result<()> {
+        let (early, late) = (std::mem::take(&mut session.client.ahead), std::mem::take(&mut session.engine.ahead));
+        session.client.write(&late).await?;
+        let (client, engine) = (&mut session.client.stream, &mut session.engine.stream);
+        let running = self.running().await?;
+        if !running.needs_interpreter() {
+            engine.write_all(&early).await?;
+            engine.flush().await?;
+            return copy_bidirectional_with_sizes(client, engine, RELAY_BUFFER, RELAY_BUFFER).await.map(drop);
+        }
+        let catalog = Catalog::new(&self.world, &self.id, &session.member.user.name);
+        let ((later, mut client_writes), (mut engine_reads, mut engine_writes)) = (split(client), split(engine));
+        let mut client_reads = AsyncReadExt::chain(&*early, later);
+        tokio::try_join!(
+            relay::interpreted(&mut client_reads, &mut engine_writes, &catalog, running),
+            relay::plain(&mut engine_reads, &mut client_writes, RELAY_BUFFER),
+        )
+        .map(drop)
+    }
+
     async fn running(&self) -> io::Result<&Running> {
         self.engine.get_or_try_init(|| Running::start(&self.options.engine, &self.world, &self.id)).await
     }
@@ -277,14 +304,6 @@ async fn welcome(client: &mut Client, engine: &mut Connection<Box<dyn Channel>>)
     };
     client.write(&bytes).await?;
     Ok(welcomed)
-}
-
-async fn relay(session: &mut Session) -> io::Result<()> {
-    let (early, late) = (std::mem::take(&mut session.client.ahead), std::mem::take(&mut session.engine.ahead));
-    session.engine.write(&early).await?;
-    session.client.write(&late).await?;
-    let (client, engine) = (&mut session.client.stream, &mut session.engine.stream);
-    copy_bidirectional_with_sizes(client, engine, RELAY_BUFFER, RELAY_BUFFER).await.map(drop)
 }
 
 async fn refuse(mut client: Client, error: ErrorFields) -> io::Result<()> {

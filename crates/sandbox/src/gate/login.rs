@@ -37,7 +37,7 @@ pub(super) fn decide(
     let proven: Vec<(&Grant, Vec<u8>)> = grants.iter().filter_map(|it| Some((it, answer.proves(&it.password)?))).collect();
     let password = user.and_then(|user| {
         let in_time = user.valid_until.is_none_or(|until| now <= until);
-        answer.proves(user.password.as_deref()?).filter(|_| in_time)
+        answer.proves_stored(user.password.as_deref()?, login).filter(|_| in_time)
     });
     if let Some(last_word) = password {
         let (db_user, groups) = (login.to_owned(), Vec::new());

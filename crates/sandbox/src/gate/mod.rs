@@ -6,6 +6,7 @@ mod connection;
 mod door;
 mod login;
 mod parameters;
+mod relay;
 #[cfg(test)]
 mod tests;
 

@@ -9,6 +9,8 @@ use shiftkey_wire::auth::{SignIn, Step};
 use tokio::io::AsyncWriteExt as _;
 use tokio_rustls::{TlsConnector, client};
 
+mod catalog;
+
 use super::connection::Connection;
 use super::*;
 use crate::world::{DbUser, Grant, Warehouse, WarehouseId, WarehouseKind};
@@ -35,13 +37,15 @@ async fn fixture(engine: Engine, challenge: Challenge) -> Fixture {
     let user = |name: &str, password: Option<&str>| {
         (name.to_owned(), DbUser { name: name.into(), password: password.map(str::to_owned), ..DbUser::default() })
     };
+    let root = DbUser { superuser: true, ..user("root", Some("Root-Secret-1")).1 };
+    let root = ("root".to_owned(), root);
     let world = World::new([Warehouse {
         id: id.clone(),
         uuid: String::new(),
         endpoint: None,
         databases: vec!["dev".into()],
         groups: vec!["analysts".into()],
-        users: BTreeMap::from([user("bob", None), user("etl", Some("own password"))]),
+        users: BTreeMap::from([user("bob", None), user("etl", Some("own password")), root]),
         admin: "awsuser".into(),
         tags: BTreeMap::new(),
         custom_domain: None,

@@ -61,6 +61,8 @@ pub struct Target {
     pub min_remaining: Duration,
     /// Who picks the database user.
     pub mapping: Mapping,
+    /// The database user that keeps its password whatever happens.
+    pub break_glass: Option<String>,
     /// Host to dial; when absent, AWS is asked.
     pub host: Option<String>,
     /// Port to dial; 5439 when only the host is given.

@@ -21,6 +21,8 @@ pub(super) struct Facts {
 /// What to do for one statement.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Plan {
+    /// Change users or groups.
+    Change(crate::catalog::Change),
     /// Nothing but saying that it is done.
     Done(&'static str),
     /// Change something.

@@ -180,6 +180,7 @@ pub(super) fn build(found: Found, defaults: &Settings, flags: &Overrides) -> Res
         host,
         port,
         server_name: flags.server_name.clone().or(entry.server_name),
+        break_glass: entry.break_glass.or_else(|| defaults.break_glass.clone()),
         ca_file: flags.ca_file.clone().or_else(|| entry.ca_file.or(environment.ca_file).map(PathBuf::from)),
     };
     check(&target, &mut faults);

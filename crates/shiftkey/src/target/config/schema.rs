@@ -34,6 +34,7 @@ pub(super) struct Settings {
     pub(super) auto_create: Option<bool>,
     pub(super) duration: Option<Duration>,
     pub(super) mapping: Option<Mapping>,
+    pub(super) break_glass: Option<String>,
 }
 
 /// A target. (`flatten` would switch the check for unknown keys off, so the keys of [`Settings`] stand here again.)
@@ -49,6 +50,7 @@ pub(super) struct Entry {
     pub(super) auto_create: Option<bool>,
     pub(super) duration: Option<Duration>,
     pub(super) mapping: Option<Mapping>,
+    pub(super) break_glass: Option<String>,
     pub(super) host: Option<String>,
     pub(super) port: Option<u16>,
     pub(super) server_name: Option<String>,
@@ -85,9 +87,9 @@ macro_rules! lay {
     };
 }
 
-lay!(Settings: database, db_user, groups, auto_create, duration, mapping);
+lay!(Settings: database, db_user, groups, auto_create, duration, mapping, break_glass);
 lay!(Environment: profile, region, endpoint_url, ca_file);
 lay!(
-    Entry: cluster, workgroup, endpoint, database, db_user, groups, auto_create, duration, mapping, host, port, server_name,
-    ca_file, profile, region
+    Entry: cluster, workgroup, endpoint, database, db_user, groups, auto_create, duration, mapping, break_glass, host, port,
+    server_name, ca_file, profile, region
 );

@@ -1,0 +1,254 @@
+//! What is risky about a user: pure rules over what was read.
+
+use std::{collections::BTreeSet, time::SystemTime};
+
+use serde::Serialize;
+use shiftkey::target::names;
+
+use crate::inventory::{Inventory, PasswordState, User};
+
+/// How bad it is, the worst last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// To know.
+    Low,
+    /// To be looked at.
+    Medium,
+    /// To be mended.
+    High,
+    /// To be mended now.
+    Critical,
+}
+
+impl Severity {
+    /// All, from the least.
+    pub const ALL: [Self; 4] = [Self::Low, Self::Medium, Self::High, Self::Critical];
+
+    /// As `--json` says it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// One risk, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// A stable name.
+    pub code: &'static str,
+    /// What it is, in one line.
+    pub message: String,
+    /// What to do.
+    pub fix: String,
+}
+
+/// What the rules need beside the user.
+#[derive(Clone, Copy, Debug)]
+pub struct Surroundings<'a> {
+    /// The user that is meant to keep its password.
+    pub break_glass: Option<&'a str>,
+    /// Users that somebody answers for; `None` when nobody said.
+    pub known: Option<&'a BTreeSet<String>>,
+    /// Whether the connection log was read.
+    pub log: bool,
+    /// Whether AWS maps identities to users, so that users have names of AWS's making.
+    pub mapped: bool,
+    /// The time of the audit.
+    pub now: SystemTime,
+}
+
+/// Why nobody can sign in as this user by IAM; `None` when somebody can, given the right policy.
+pub fn no_way_in(name: &str, mapped: bool) -> Option<&'static str> {
+    let by_aws = name.starts_with("IAM:") || name.starts_with("IAMR:");
+    match (by_aws, mapped) {
+        (true, _) => None,
+        (false, true) => Some("on a serverless workgroup AWS signs identities in as IAM:NAME and IAMR:ROLE only"),
+        (false, false) if names::db_user(name).is_err() => Some("AWS issues no credential for such a name"),
+        (false, false) => None,
+    }
+}
+
+/// The risks of one user, the worst first.
+pub fn of_user(user: &User, around: &Surroundings<'_>) -> Vec<Finding> {
+    let break_glass = around.break_glass == Some(user.name.as_str());
+    let mut found = Vec::new();
+    let mut note = |severity, code, message: String, fix: &str| found.push(Finding { severity, code, message, fix: fix.to_owned() });
+    let used = user.last_password_login.map(|at| humantime::format_rfc3339_seconds(at).to_string());
+    let state = user.password.state;
+    match (user.superuser, state, &used) {
+        _ if break_glass => {
+            if let Some(at) = used {
+                let message = format!("the break-glass user signed in by password at {at}");
+                note(Severity::Medium, "break_glass_used", message, "find out who broke the glass, and change the password");
+            }
+        }
+        (true, _, Some(at)) => note(
+            Severity::Critical,
+            "superuser_uses_password",
+            format!("a superuser signed in by password at {at}"),
+            "let it sign in by IAM, then `shiftkey lockdown --include-superusers`",
+        ),
+        (true, PasswordState::Yes | PasswordState::Unknown, None) => note(
+            Severity::High,
+            "superuser_has_password",
+            "a superuser has a password; whether anybody knows it cannot be told".into(),
+            "replace it by one that nobody knows: `shiftkey lockdown --include-superusers`",
+        ),
+        (false, PasswordState::Yes, Some(at)) => note(
+            Severity::High,
+            "uses_password",
+            format!("signed in by password at {at}"),
+            "let it sign in by IAM, then `shiftkey lockdown`",
+        ),
+        (false, PasswordState::Yes, None) => {
+            let seen = if around.log { "has a password that the log does not show in use" } else { "has a password" };
+            note(Severity::Medium, "has_password", seen.into(), "`shiftkey lockdown` takes it away");
+        }
+        (false, PasswordState::Unknown, _) => {
+            note(
+                Severity::Medium,
+                "password_unknown",
+                "whether it has a password cannot be told".into(),
+                "`shiftkey lockdown` takes it away",
+            );
+        }
+        (_, PasswordState::Disabled, _) => {}
+    }
+    if user.valid_until.is_some_and(|until| until < around.now) && state != PasswordState::Disabled {
+        note(
+            Severity::Low,
+            "password_expired",
+            "its password has expired; IAM does not mind".into(),
+            "take the password away, or drop the user",
+        );
+    }
+    if state == PasswordState::Disabled {
+        if let Some(why) = no_way_in(&user.name, around.mapped) {
+            note(Severity::Medium, "no_way_in", format!("has no password, and {why}"), "rename or drop the user");
+        } else if around.log && user.last_iam_login.is_none() && user.principals.is_empty() {
+            note(
+                Severity::Low,
+                "nobody_comes",
+                "has no password, and nobody signs in by IAM".into(),
+                "drop the user, or give somebody the policy",
+            );
+        }
+        if user.last_failure.is_some_and(|at| user.last_iam_login.is_none_or(|iam| iam < at)) {
+            let message = "a sign-in was refused after the last one by IAM: perhaps somebody still tries a password".into();
+            note(Severity::Medium, "still_tried", message, "find out where from, in the connection log");
+        }
+    }
+    let made_by_aws = user.auto_created || user.name.starts_with("IAM:") || user.name.starts_with("IAMR:");
+    let answered_for = around.known.map_or(!user.groups.is_empty(), |known| known.contains(&user.name));
+    if made_by_aws && !answered_for {
+        let message = if around.known.is_some() {
+            "came into being by a sign-in, and is not on the list of known users"
+        } else {
+            "came into being by a sign-in, and is in no group"
+        };
+        note(Severity::Medium, "auto_created", message.into(), "drop it, or put it where it belongs");
+    }
+    found.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    found
+}
+
+/// The risks of the warehouse as a whole.
+pub fn of_warehouse(it: &Inventory, around: &Surroundings<'_>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    match around.break_glass {
+        None => found.push(Finding {
+            severity: Severity::Low,
+            code: "no_break_glass",
+            message: "no break-glass user is configured".into(),
+            fix: "say break_glass = \"NAME\" in the configuration: the superuser that keeps its password".into(),
+        }),
+        Some(name) if !it.user(name).is_some_and(|user| user.superuser) => found.push(Finding {
+            severity: Severity::High,
+            code: "break_glass_useless",
+            message: format!("the break-glass user '{}' is no superuser here", name.escape_debug()),
+            fix: "correct break_glass in the configuration, or create the user".into(),
+        }),
+        Some(_) => {}
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::Password;
+    use std::time::Duration;
+
+    fn at(seconds: u64) -> Option<SystemTime> {
+        Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+    }
+
+    fn user(name: &str, state: PasswordState, change: impl FnOnce(&mut User)) -> User {
+        let mut user = User { name: name.into(), password: Password { state, told_by: "" }, ..User::default() };
+        change(&mut user);
+        user
+    }
+
+    #[test]
+    fn each_risk_is_found_and_nothing_else() {
+        use PasswordState::{Disabled, Unknown, Yes};
+        let came = |user: &mut User| user.last_iam_login = at(5);
+        for (sentence, user, expected) in [
+            ("in order", user("a", Disabled, came), vec![]),
+            ("uses its password", user("a", Yes, |it| it.last_password_login = at(5)), vec!["uses_password"]),
+            ("has one", user("a", Yes, |_| ()), vec!["has_password"]),
+            ("unknown", user("a", Unknown, |_| ()), vec!["password_unknown"]),
+            ("expired", user("a", Yes, |it| it.valid_until = at(1)), vec!["has_password", "password_expired"]),
+            ("not expired", user("a", Yes, |it| it.valid_until = at(100)), vec!["has_password"]),
+            ("superuser", user("a", Yes, |it| it.superuser = true), vec!["superuser_has_password"]),
+            (
+                "superuser in use",
+                user("a", Yes, |it| (it.superuser, it.last_password_login) = (true, at(5))),
+                vec!["superuser_uses_password"],
+            ),
+            ("break-glass", user("glass", Yes, |it| it.superuser = true), vec![]),
+            ("glass broken", user("glass", Yes, |it| it.last_password_login = at(5)), vec!["break_glass_used"]),
+            ("nobody comes", user("a", Disabled, |_| ()), vec!["nobody_comes"]),
+            ("somebody may", user("a", Disabled, |it| it.principals = vec!["arn".into()]), vec![]),
+            ("a name AWS does not take", user("we\"ird", Disabled, |_| ()), vec!["no_way_in"]),
+            ("AWS's own name", user("IAMR:role", Disabled, |it| (it.last_iam_login, it.groups) = (at(5), vec!["g".into()])), vec![]),
+            ("made by a sign-in", user("a", Disabled, |it| (it.last_iam_login, it.auto_created) = (at(5), true)), vec!["auto_created"]),
+            ("knocks", user("a", Disabled, |it| (it.last_iam_login, it.last_failure) = (at(5), at(6))), vec!["still_tried"]),
+            ("knocked before", user("a", Disabled, |it| (it.last_iam_login, it.last_failure) = (at(5), at(4))), vec![]),
+        ] {
+            let around = Surroundings { break_glass: Some("glass"), known: None, log: true, mapped: false, now: at(50).unwrap() };
+            let codes: Vec<_> = of_user(&user, &around).iter().map(|it| it.code).collect();
+            assert_eq!(codes, expected, "{sentence}");
+        }
+    }
+
+    #[test]
+    fn a_list_of_known_users_and_a_workgroup_change_what_is_found() {
+        let known = BTreeSet::from(["a".to_owned()]);
+        let around = Surroundings { break_glass: None, known: Some(&known), log: false, mapped: true, now: at(50).unwrap() };
+        let codes = |name: &str| {
+            let user = user(name, PasswordState::Disabled, |it| it.auto_created = true);
+            of_user(&user, &around).iter().map(|it| it.code).collect::<Vec<_>>()
+        };
+        assert_eq!(codes("a"), ["no_way_in"]);
+        assert_eq!(codes("IAM:b"), ["auto_created"]);
+    }
+
+    #[test]
+    fn the_break_glass_user_must_be_a_superuser() {
+        let mut it = Inventory { users: vec![user("glass", PasswordState::Yes, |_| ())], ..Inventory::default() };
+        let around = |name| Surroundings { break_glass: name, known: None, log: true, mapped: false, now: at(1).unwrap() };
+        let code = |it: &Inventory, name| of_warehouse(it, &around(name)).first().map(|it| it.code);
+        assert_eq!(code(&it, None), Some("no_break_glass"));
+        assert_eq!(code(&it, Some("glass")), Some("break_glass_useless"));
+        it.users[0].superuser = true;
+        assert_eq!(code(&it, Some("glass")), None);
+    }
+}

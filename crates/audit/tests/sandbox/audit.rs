@@ -1,0 +1,119 @@
+//! What an audit sees, with which rights.
+
+use std::time::SystemTime;
+
+use shiftkey_audit::{
+    cloudtrail,
+    findings::Surroundings,
+    inventory::{self, PasswordState},
+    report::Report,
+};
+use shiftkey_sandbox::{
+    seed::analytics,
+    world::{ConnectionRecord, DbUser, WarehouseId, WarehouseKind},
+};
+
+use crate::{World, engines};
+
+fn record(user: &str, event: &str, method: &str, guid: Option<&str>) -> ConnectionRecord {
+    ConnectionRecord {
+        event: event.into(),
+        at: SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000),
+        user: user.into(),
+        database: "dev".into(),
+        auth_method: method.into(),
+        guid: guid.map(str::to_owned),
+        remote: None,
+        session: 1,
+        application: String::new(),
+        driver: String::new(),
+        plugin: String::new(),
+        system: String::new(),
+    }
+}
+
+#[tokio::test]
+async fn a_superuser_sees_all_and_every_risk_is_named() {
+    for engine in engines() {
+        let world = World::start(engine).await;
+        world.add(&["we\"ird", "Ünit"]);
+        for (user, event, method, guid) in [
+            ("etl", "authenticated", "password", None),
+            ("IAM:alice", "authenticated", "IAM AssumeUser", Some("guid-1")),
+            ("awsuser", "authenticated", "password", None),
+            ("stage", "authentication failure", "", None),
+        ] {
+            world.sandbox.world().log_connection(&analytics(), record(user, event, method, guid));
+        }
+        let mut session = world.session(&world.target("prod/analytics", Some("awsuser"))).await;
+        let mut seen = inventory::read(&mut session, false, true).await.unwrap();
+        let event = r#"{"eventTime":"2023-11-14T22:00:00Z","eventName":"GetClusterCredentials","requestID":"GUID-1","userIdentity":{"arn":"arn:a"}}"#;
+        cloudtrail::join(&mut seen, &cloudtrail::parse(event.as_bytes()).unwrap());
+        assert_eq!((seen.reader.as_str(), seen.reader_is_superuser, seen.passwords_are_told), ("awsuser", true, true));
+        assert_eq!(seen.log, "stl_connection_log");
+        assert_eq!(seen.unseen.iter().map(|it| it.what.split(' ').next().unwrap()).collect::<Vec<_>>(), ["IAM", "who"]);
+        let around = Surroundings { break_glass: None, known: None, log: true, mapped: false, now: SystemTime::UNIX_EPOCH };
+        let report = Report::new("t", seen, &around);
+        let found: Vec<(&str, String)> = report
+            .ranked()
+            .iter()
+            .map(|(user, found)| (user.name.as_str(), found.iter().map(|it| it.code).collect::<Vec<_>>().join(" ")))
+            .collect();
+        let expected = [
+            ("awsuser", "superuser_uses_password"),
+            ("etl", "uses_password"),
+            ("reporting", "has_password"),
+            ("stage", "still_tried nobody_comes"),
+            ("we\"ird", "has_password"),
+            ("Ünit", "has_password"),
+            ("alice", ""),
+        ];
+        assert_eq!(found, expected.map(|(name, codes)| (name, codes.to_owned())));
+        let alice = report.seen.user("alice").unwrap();
+        assert_eq!((alice.groups.as_slice(), alice.principals.as_slice()), (&["analysts".to_owned()][..], &["arn:a".to_owned()][..]));
+        let json = report.json();
+        assert_eq!(
+            (json["summary"]["critical"].as_u64(), json["users"][2]["findings"][0]["code"].as_str()),
+            (Some(1), Some("uses_password"))
+        );
+        assert_eq!(report.csv().lines().count(), 8);
+        world.sandbox.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn who_may_see_less_is_told_what_is_missing() {
+    for engine in engines() {
+        let world = World::start(engine).await;
+        let mut session = world.session(&world.target("prod/analytics", Some("alice"))).await;
+        let seen = inventory::read(&mut session, false, false).await.unwrap();
+        assert_eq!((seen.reader_is_superuser, seen.log, seen.users.len()), (false, "", 5));
+        let missing: Vec<&str> = seen.unseen.iter().map(|it| it.what.as_str()).collect();
+        assert_eq!(missing[..2], ["who has a password", "who signs in, and how"]);
+        assert!(seen.unseen[0].why.contains("42501"), "{:?}", seen.unseen[0]);
+        assert_eq!(seen.user("etl").unwrap().password.state, PasswordState::Unknown);
+        assert_eq!(seen.user("alice").unwrap().groups, ["analysts"], "groups are everybody's to see");
+        // A monitor sees who signs in.
+        world.sandbox.world().update(&analytics(), |it| it.users.get_mut("alice").unwrap().monitor = true);
+        world.sandbox.world().log_connection(&analytics(), record("etl", "authenticated", "password", None));
+        let seen = inventory::read(&mut session, false, false).await.unwrap();
+        let etl = seen.user("etl").unwrap().password;
+        assert_eq!((etl.state, etl.told_by), (PasswordState::Yes, "a sign-in by password in the log"));
+        world.sandbox.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_workgroup_is_read_by_its_own_log() {
+    for engine in engines() {
+        let world = World::start(engine).await;
+        let id = WarehouseId { kind: WarehouseKind::Workgroup, name: "adhoc".into(), ..analytics() };
+        let mapped = DbUser { name: "IAM:security".into(), superuser: true, password: Some("Secret-of-all-1".into()), ..DbUser::default() };
+        world.sandbox.world().create_user(&id, mapped);
+        let mut session = world.session(&world.target("prod/adhoc", None)).await;
+        let seen = inventory::read(&mut session, true, false).await.unwrap();
+        assert_eq!((seen.reader.as_str(), seen.log), ("IAM:security", "sys_connection_log"));
+        assert!(seen.user("IAM:security").unwrap().last_iam_login.is_some());
+        world.sandbox.stop().await;
+    }
+}
