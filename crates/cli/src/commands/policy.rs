@@ -8,7 +8,7 @@ use shiftkey::{
     policy::{
         Place, Spot,
         evaluate::Decision,
-        explain::{Check, Explanation},
+        explain::{Check, Explanation, How},
         generate::{Generated, Grant, Intent, Who, generate},
         lint::{Expectations, Finding, lint, sarif},
         to_json,
@@ -260,7 +260,12 @@ async fn explain(args: &TargetArgs, settings: &Settings, printer: &Printer) -> R
 }
 
 fn told(target: &Target, answer: &str, explanation: &Explanation, printer: &Printer) -> Result<(), Failure> {
-    printer.line(&format!("{}: {answer}, for {} ({})", target.label, explanation.principal, explanation.how.name()))?;
+    let how = match explanation.how {
+        How::Evaluated => "by the policies that could be read",
+        How::NotAtAll => "no policy could be read",
+        How::Simulated => "as AWS simulates it",
+    };
+    printer.line(&format!("{}: {answer}, for {} ({how})", target.label, explanation.principal))?;
     let names = |set: &std::collections::BTreeSet<String>| set.iter().cloned().collect::<Vec<_>>().join(", ");
     let row = |check: &Check| {
         let hangs = if check.unknown.is_empty() { String::new() } else { format!("hangs on {}", names(&check.unknown)) };
