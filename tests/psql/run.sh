@@ -44,7 +44,7 @@ domain() {
 tls() {
     dir=$(mktemp -d)
     proxy=
-    trap '[ -z "$proxy" ] || kill "$proxy" 2>/dev/null; wait; rm -rf "$dir"' EXIT
+    trap 'kill $proxy 2>/dev/null || true; wait; rm -rf "$dir"' EXIT
     fail() { printf 'psql: %s\n' "$*" >&2; cat "$dir/told" >&2; exit 1; }
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost \
         -addext subjectAltName=DNS:localhost -keyout "$dir/key" -out "$dir/cert" 2>/dev/null

@@ -62,8 +62,11 @@ pub(crate) async fn lockdown(args: &LockdownArgs, settings: &Settings, printer: 
         printer.caution(&Error::config(format!("the log begins at {begins}: sign-ins from {since} until then are not seen")));
     }
     let plan = plan(&seen, &wanted)?;
-    if !args.apply {
+    // With --json the outcome alone is printed, which names who was done.
+    if !(args.apply && printer.json) {
         print_plan(&plan, printer)?;
+    }
+    if !args.apply {
         printer.say("nothing was changed; --apply does it");
         return Ok(());
     }

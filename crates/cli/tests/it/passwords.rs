@@ -76,6 +76,7 @@ fn nothing_is_changed_without_apply() {
     run(&sandbox, &dir, &["lockdown", "--users", "Etl"]).status(2).err("there is no user 'Etl'");
     run(&sandbox, &dir, &["lockdown", "--verify"]).status(2).err("no lockdown was made");
     Test::against(&sandbox).args(["lockdown", "prod/analytics", "--users", "etl", "--apply"]).run().status(2).err("needs a superuser");
+    run(&sandbox, &dir, &["lockdown", "--users", "awsuser", "--apply"]).success().out("awsuser  leave it").out("0 of 0 users are done");
     assert_eq!(with_password(&sandbox).len(), 5);
 }
 
