@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import tempfile
 from statistics import median
 
 from bench import SHIFTKEY, TIMES, Goals, arguments, aws_cli, heading, interleaved, sandbox, spread, table
@@ -11,6 +12,10 @@ GOAL_TRUE, GOAL_AWS = 3, 100
 TRUE, AWS = "true", "aws redshift get-cluster-credentials"
 START = "shiftkey --version"
 AWS_EACH = 20  # turns between two runs of the AWS CLI
+
+# As an installation leaves it: a linker writes its file by memory maps, and the system then maps that in smaller pieces.
+installed = tempfile.TemporaryDirectory()
+SHIFTKEY = shutil.copy(SHIFTKEY, installed.name)
 
 options = arguments(__doc__, "RUNS", default=500, least=10, limit=300)
 aws, version = aws_cli()
