@@ -3,6 +3,7 @@ use std::{
     time::Duration,
 };
 
+use shiftkey_wire::startup::{FirstPacket, StartupMessage};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -13,6 +14,9 @@ use super::*;
 
 /// More than anything here takes; what is not over by then never is.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What is waited for when nothing will come.
+const MOMENT: Duration = Duration::from_millis(200);
 
 /// What a network does.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -139,8 +143,8 @@ struct Way {
 impl Way {
     /// Harm between the proxy and the warehouse.
     async fn upstream(fault: Fault, from: From, limit: usize) -> Self {
-        let sign_in = if fault == Fault::Stall { Duration::from_millis(200) } else { PATIENCE };
-        let settings = Settings { sign_in, drain: PATIENCE, ..Settings::default() };
+        let (sign_in, drain) = if fault == Fault::Stall { (MOMENT, MOMENT) } else { (PATIENCE, PATIENCE) };
+        let settings = Settings { sign_in, drain, ..Settings::default() };
         let world = World::with(Choice { engine: Engine::Embedded, settings, ..Choice::default() }).await;
         let (host, port) = world.sandbox.world().warehouse(&world.warehouse()).unwrap().endpoint.unwrap();
         let real = tokio::net::lookup_host((host.as_str(), port)).await.unwrap().find(SocketAddr::is_ipv4).unwrap();
@@ -148,6 +152,15 @@ impl Way {
         let mut target = world.target.clone();
         (target.host, target.port, target.server_name) = (Some("127.0.0.1".into()), Some(faulty.address.port()), Some("localhost".into()));
         Self::through(world, faulty, &target)
+    }
+
+    /// Harm between clients and the proxy.
+    async fn downstream(fault: Fault, from: From, settings: Settings) -> Self {
+        let world = World::with(Choice { engine: Engine::Embedded, settings, ..Choice::default() }).await;
+        let target = world.target.clone();
+        let mut way = Self::through(world, Faulty::before(at_nothing(), fault, from, 0).await, &target);
+        way.faulty = Faulty::before(way.proxied, fault, from, 0).await;
+        way
     }
 
     fn through(world: World, faulty: Faulty, target: &Target) -> Self {
@@ -237,13 +250,64 @@ async fn a_warehouse_that_falls_silent_in_the_sign_in_is_told() {
 }
 
 #[tokio::test]
-async fn a_byte_at_a_time_is_enough() {
-    let way = Way::upstream(Fault::Dribble, From::Server, 0).await;
-    let client = connect(&at(way.proxied)).await.unwrap();
+async fn a_byte_at_a_time_is_enough_on_either_side() {
     let long = "y".repeat(20_000);
-    assert_eq!(one(&client, &format!("select '{long}'")).await, long);
-    drop(client);
+    let upstream = Way::upstream(Fault::Dribble, From::Server, 0).await;
+    let downstream = Way::downstream(Fault::Dribble, From::Client, Settings::default()).await;
+    for (way, address) in [(&upstream, upstream.proxied), (&downstream, downstream.faulty.address)] {
+        let client = connect(&at(address)).await.unwrap();
+        assert_eq!(one(&client, &format!("select '{long}'")).await, long);
+        drop(client);
+        assert!(way.faulty.passed.load(Ordering::SeqCst) > 20_000);
+    }
+    upstream.end().await;
+    downstream.end().await;
+}
+
+#[tokio::test]
+async fn a_client_that_falls_silent_in_its_first_packets_is_told() {
+    let settings = Settings { first_packet: MOMENT, drain: PATIENCE, ..Settings::default() };
+    let way = Way::downstream(Fault::Stall, From::Client, settings).await;
+    let mut bytes = Vec::new();
+    FirstPacket::Startup(StartupMessage::new([("user", "me"), ("database", "dev")])).encode(&mut bytes);
+    for sent in [0, 1, 7, 8, 9, bytes.len() - 1] {
+        let mut client = TcpStream::connect(way.proxied).await.unwrap();
+        client.write_all(&bytes[..sent]).await.unwrap();
+        let mut told = Vec::new();
+        timeout(PATIENCE, client.read_to_end(&mut told)).await.expect("it ends").unwrap();
+        assert!(String::from_utf8_lossy(&told).contains("startup packet in time"), "{sent}: {told:?}");
+    }
     way.end().await;
+}
+
+#[tokio::test]
+async fn a_session_whose_warehouse_falls_silent_waits_and_ends_with_the_drain() {
+    for from in [From::Server, From::Client] {
+        let way = Way::upstream(Fault::Stall, from, usize::MAX).await;
+        let (client, connection) = at(way.proxied).connect(NoTls).await.unwrap();
+        let connection = tokio::spawn(connection);
+        way.faulty.harm_after(3);
+        let asked = tokio::spawn(async move { client.simple_query("select 1").await });
+        // The harm was done: what came of that side is held.
+        while way.faulty.passed.load(Ordering::SeqCst) < way.faulty.limit.load(Ordering::SeqCst) {
+            tokio::task::yield_now().await;
+        }
+        way.stop.notify_one();
+        let error = timeout(PATIENCE, asked).await.expect("it ends").unwrap().unwrap_err();
+        assert_eq!(error.code().map(tokio_postgres::error::SqlState::code), Some("57P01"), "{from:?}: {error:?}");
+        let _ = timeout(PATIENCE, connection).await.expect("it ends").unwrap();
+        let ended = timeout(PATIENCE, way.running).await.expect("every task ends").unwrap();
+        assert_eq!(ended.cut.len(), 1, "{from:?}: {ended:?}");
+        way.faulty.task.abort();
+        timeout(PATIENCE, async {
+            while connected(&[way.proxied.port(), way.faulty.address.port()]) > 0 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .expect("no connection is left");
+        way.world.end().await;
+    }
 }
 
 #[tokio::test]
@@ -281,11 +345,7 @@ async fn a_client_whose_warehouse_is_lost_is_told_unless_it_is_within_a_row() {
 async fn a_client_that_is_lost_at_any_byte_leaves_nothing() {
     for fault in [Fault::Cut, Fault::Reset] {
         for from in [From::Client, From::Server] {
-            let settings = Settings { drain: PATIENCE, ..Settings::default() };
-            let world = World::with(Choice { engine: Engine::Embedded, settings, ..Choice::default() }).await;
-            let target = world.target.clone();
-            let mut way = Way::through(world, Faulty::before(at_nothing(), fault, from, 0).await, &target);
-            way.faulty = Faulty::before(way.proxied, fault, from, 0).await;
+            let way = Way::downstream(fault, from, Settings { drain: PATIENCE, ..Settings::default() }).await;
             for limit in (0..).step_by(if from == From::Client { 3 } else { 41 }) {
                 way.faulty.limit.store(limit, Ordering::SeqCst);
                 if timeout(PATIENCE, at(way.faulty.address).connect(NoTls)).await.expect("it ends").is_ok() {
