@@ -39,13 +39,14 @@ pub struct LogQueries {
     pub guids: Query,
 }
 
-/// The log of provisioned clusters. Columns are padded.
+/// The log of provisioned clusters. Columns are padded. A lockdown's proofs are nobody's sign-ins; they come by IAM, and only those are left
+/// out, since anybody can give that name.
 pub const STL: LogQueries = LogQueries {
     name: "stl_connection_log",
     logins: Query(
         "select trim(username), trim(event), trim(authmethod), case when trim(iamauthguid) <> '' then 'y' else 'n' end, max(recordtime) \
          from stl_connection_log where trim(event) in ('authenticated', 'authentication failure') \
-         and coalesce(trim(application_name), '') <> 'shiftkey lockdown' group by 1, 2, 3, 4",
+         and (coalesce(trim(iamauthguid), '') = '' or coalesce(trim(application_name), '') <> 'shiftkey lockdown') group by 1, 2, 3, 4",
     ),
     since: Query("select min(recordtime) from stl_connection_log"),
     guids: Query(
@@ -60,7 +61,7 @@ pub const SYS: LogQueries = LogQueries {
     logins: Query(
         "select trim(user_name), trim(event), trim(auth_method), case when trim(iam_auth_guid) <> '' then 'y' else 'n' end, max(record_time) \
          from sys_connection_log where trim(event) in ('authenticated', 'authentication failure') \
-         and coalesce(trim(application_name), '') <> 'shiftkey lockdown' group by 1, 2, 3, 4",
+         and (coalesce(trim(iam_auth_guid), '') = '' or coalesce(trim(application_name), '') <> 'shiftkey lockdown') group by 1, 2, 3, 4",
     ),
     since: Query("select min(record_time) from sys_connection_log"),
     guids: Query(
