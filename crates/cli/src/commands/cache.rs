@@ -12,6 +12,7 @@ pub(crate) fn cache(command: &CacheCommand, settings: &Settings, printer: &Print
         CacheCommand::Clear { target, all } => clear(target.as_deref(), *all, settings, printer),
         CacheCommand::Path => {
             let dir = settings
+                .env
                 .cache_dir()
                 .ok_or_else(|| Error::config("there is no place for the cache").with_hint("set SHIFTKEY_CACHE_DIR, or HOME"))?;
             if printer.json {

@@ -1,8 +1,6 @@
 //! `creds` and `url`: a credential, printed.
 
-use std::path::Path;
-
-use shiftkey::{Clock, Error, Login, Mapping, Origin, SystemClock, Target, Warehouse, dsn, trust};
+use shiftkey::{Clock, Error, Login, Mapping, Origin, SystemClock, Target, Warehouse, dsn};
 
 use super::cache::span;
 use crate::{
@@ -96,12 +94,8 @@ pub(crate) fn cached_url(args: &UrlArgs, settings: &Settings, printer: &Printer)
     Some(printed)
 }
 
-fn string(args: &UrlArgs, mut login: Login, settings: &Settings) -> Result<String, Failure> {
-    if args.format.is_libpq() {
-        // libpq alone trusts nothing that is not named.
-        login.ca_file = trust::file(&settings.env, login.ca_file.as_deref()).map(Path::to_owned);
-    }
-    Ok(dsn::render(args.format, &login)?.expose().to_owned())
+fn string(args: &UrlArgs, login: Login, settings: &Settings) -> Result<String, Failure> {
+    Ok(dsn::render(args.format, &dsn::trusting(args.format, login, &settings.env))?.expose().to_owned())
 }
 
 fn via_proxy(args: &UrlArgs, address: &str, target: &Target) -> Result<String, Failure> {

@@ -189,7 +189,7 @@ fn absolute(listen: Listen, settings: &Settings) -> Listen {
 fn default_directory(settings: &Settings, name: &str) -> Option<PathBuf> {
     let plain = |char: char| if char.is_ascii_alphanumeric() || "-_@.".contains(char) { char } else { '.' };
     let name: String = if name == ANY { "any".to_owned() } else { name.chars().map(plain).collect() };
-    let directory = settings.cache_dir()?.join("proxy").join(name);
+    let directory = settings.env.cache_dir()?.join("proxy").join(name);
     let file = Listen::Unix { directory: directory.clone(), port: SOCKET_PORT }.socket_file()?;
     (file.as_os_str().len() <= PATH_LIMIT).then_some(directory)
 }

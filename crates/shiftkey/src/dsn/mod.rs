@@ -1,4 +1,4 @@
-//! Connection strings: one [`Login`] in the syntax of each client. No IO.
+//! Connection strings: one [`Login`] in the syntax of each client. No IO, but that [`trusting`] looks where the system's anchors stand.
 //!
 //! Passwords hold `/ + =` and may hold anything; users hold a colon. So each format quotes by its own documented rule, and
 //! what a format cannot carry is an error, never a broken string: a name to verify that is not the host dialled, say, which
@@ -7,12 +7,14 @@
 mod quote;
 mod render;
 
-use std::{fmt, str::FromStr};
+use std::{fmt, path::Path, str::FromStr};
 
 use crate::{
     credential::Login,
+    env::Env,
     error::{Error, Result},
     secret::Secret,
+    trust,
 };
 
 /// The syntaxes.
@@ -164,6 +166,15 @@ pub struct ViaProxy<'a> {
     pub user: &'a str,
     /// The target's label.
     pub target: &'a str,
+}
+
+/// `login` with the CA file that a client of `format` has to be told. libpq alone trusts nothing that is not named.
+#[must_use]
+pub fn trusting(format: Format, mut login: Login, env: &Env) -> Login {
+    if format.is_libpq() {
+        login.ca_file = trust::file(env, login.ca_file.as_deref()).map(Path::to_owned);
+    }
+    login
 }
 
 /// The string, password and all.

@@ -6,6 +6,7 @@
 
 use std::{
     collections::HashMap,
+    str::FromStr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -16,7 +17,10 @@ use super::{
     format::{digest, millis},
     store::Store,
 };
-use crate::{clock::Clock, error::Result};
+use crate::{
+    clock::Clock,
+    error::{Error, Result},
+};
 
 /// Makes a place in the queue later than the arithmetic says: AWS's bucket fills from the moment when the first calls
 /// arrive there, which is late when many processes start at once on a busy machine.
@@ -34,6 +38,20 @@ pub struct Pace {
 impl Default for Pace {
     fn default() -> Self {
         Self { per_second: 1.0, burst: 5.0 }
+    }
+}
+
+/// `CALLS_PER_SECOND[:BURST]`, as `SHIFTKEY_RATE` has it.
+impl FromStr for Pace {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let number = |text: &str| text.trim().parse::<f64>().ok().filter(|number| number.is_finite() && *number > 0.0);
+        let (rate, burst) = text.split_once(':').map_or((text, None), |(rate, burst)| (rate, Some(burst)));
+        let pace = number(rate).zip(burst.map_or(Some(Self::default().burst), |burst| number(burst).filter(|burst| *burst >= 1.0)));
+        pace.map(|(per_second, burst)| Self { per_second, burst }).ok_or_else(|| {
+            Error::config(format!("SHIFTKEY_RATE is '{text}'")).with_hint("write CALLS_PER_SECOND or CALLS_PER_SECOND:BURST, as 1:5")
+        })
     }
 }
 
@@ -193,6 +211,22 @@ mod tests {
 
     fn ms(wait: Option<Duration>) -> Option<u128> {
         wait.map(|wait| wait.as_millis())
+    }
+
+    #[test]
+    fn a_rate_is_calls_a_second_and_perhaps_a_burst() {
+        for (text, expected) in [
+            ("2", Some((2.0, 5.0))),
+            ("0.5:1", Some((0.5, 1.0))),
+            ("0", None),
+            ("-1", None),
+            ("1:0", None),
+            ("inf", None),
+            ("fast", None),
+            ("", None),
+        ] {
+            assert_eq!(text.parse::<Pace>().ok().map(|pace| (pace.per_second, pace.burst)), expected, "{text}");
+        }
     }
 
     fn bucket() -> Bucket {

@@ -7,8 +7,9 @@ use crate::{
     cache::{FileCache, MemoryCache},
     clock::Clock,
     env::Env,
+    error::{Error, Result},
     identity::{Prompt, Skew, Surroundings},
-    observe::Observe,
+    observe::{Event, Observe},
     shared::{Buckets, Facts, Pace, Store},
 };
 
@@ -65,6 +66,26 @@ impl Builder {
     pub fn pace(mut self, pace: Pace) -> Self {
         self.pace = pace;
         self
+    }
+
+    /// Shares, and keeps a pace, as the variables of [`Self::env`] say: `SHIFTKEY_CACHE`, [`Env::cache_dir`], `SHIFTKEY_RATE`.
+    /// Nothing is shared unless `share`, or when there is no place for it, which the observer is told. Call it last.
+    ///
+    /// # Errors
+    /// `Config` when a variable cannot be understood.
+    pub fn as_the_environment_says(mut self, share: bool) -> Result<Self> {
+        if share && self.env.shares()? {
+            self.cache_dir = self.env.cache_dir();
+            if self.cache_dir.is_none() {
+                let none = "there is no place of your own for the cache; credentials are not shared, and no MFA session is kept";
+                let hint = "set SHIFTKEY_CACHE_DIR, or SHIFTKEY_CACHE=off to do without";
+                self.observer.event(&Event::CacheOff(Error::config(none).with_hint(hint)));
+            }
+        }
+        if let Some(rate) = self.env.var("SHIFTKEY_RATE") {
+            self.pace = rate.parse()?;
+        }
+        Ok(self)
     }
 
     /// Does no IO.
