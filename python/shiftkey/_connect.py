@@ -36,7 +36,22 @@ PACKAGES = {
 
 #: What the target decides, in any driver's words.
 DECIDED = frozenset(
-    "conninfo dbname direct_tls dsn hostaddr passfile passwd password service ssl ssl_context sslmode sslrootcert user".split()
+    [
+        "conninfo",
+        "dbname",
+        "direct_tls",
+        "dsn",
+        "hostaddr",
+        "passfile",
+        "passwd",
+        "password",
+        "service",
+        "ssl",
+        "ssl_context",
+        "sslmode",
+        "sslrootcert",
+        "user",
+    ]
 )
 
 
@@ -59,7 +74,7 @@ def connect_kwargs(credential: Credential, driver: str) -> dict[str, Any]:
     """What ``driver``'s own ``connect`` takes: who signs in, where, and TLS with chain and name verified."""
     if driver in ("psycopg", "psycopg2"):
         host, hostaddr = credential.libpq_address()
-        told = {"host": host, "port": credential.port, "dbname": credential.database, "user": credential.db_user}
+        told: dict[str, Any] = {"host": host, "port": credential.port, "dbname": credential.database, "user": credential.db_user}
         told["sslmode"] = "verify-full"
         for name, value in (("hostaddr", hostaddr), ("sslrootcert", credential.ca_file)):
             if value is not None:
@@ -125,10 +140,11 @@ def sqlstate(error: BaseException) -> str | None:
         value = getattr(error, name, None)
         if isinstance(value, str):
             return value
-    fields = error.args[0] if error.args else None
-    if isinstance(fields, dict) and isinstance(fields.get("C"), str):
+    fields: Any = error.args[0] if error.args else None
+    try:
         return str(fields["C"])
-    return None
+    except (TypeError, KeyError):
+        return None
 
 
 def is_stale(credential: Credential, error: BaseException) -> bool:

@@ -1,32 +1,18 @@
 """What is written in Rust."""
 
-from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from datetime import datetime
 from os import PathLike
-from typing import Any, ClassVar, Literal, NoReturn, TypedDict, final
+from typing import Any, ClassVar, NoReturn, final
 
-from typing_extensions import Unpack
+from typing_extensions import Self, Unpack, disjoint_base
 
+from shiftkey._options import Overrides
 from shiftkey._password import Password
 
+__all__ = ["Credential", "Session", "Task", "__version__"]
+
 __version__: str
-
-class Overrides(TypedDict, total=False):
-    """The options of a call. None is as if it were not given. For type checkers only: at run time there is no such name."""
-
-    db_user: str | None
-    database: str | None
-    groups: Iterable[str] | None
-    auto_create: bool | None
-    duration: str | float | timedelta | None
-    min_remaining: str | float | timedelta | None
-    mapping: Literal["user", "iam"] | None
-    host: str | None
-    port: int | None
-    server_name: str | None
-    ca_file: str | PathLike[str] | None
-    profile: str | None
-    region: str | None
 
 @final
 class Credential:
@@ -93,6 +79,7 @@ class Credential:
 
     def __reduce__(self) -> NoReturn: ...
 
+@disjoint_base
 class Session:
     options: ClassVar[list[str]]
 
@@ -103,7 +90,7 @@ class Session:
         cache: bool = True,
         mfa_code: Callable[[str], str] | None = None,
         **overrides: Unpack[Overrides],
-    ) -> Session: ...
+    ) -> Self: ...
     def credential(self, target: str, /, **overrides: Unpack[Overrides]) -> Credential: ...
     def start_credential(
         self,

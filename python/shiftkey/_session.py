@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from shiftkey._native import Credential, Overrides
+    from shiftkey._native import Credential
+    from shiftkey._options import Overrides
 
 
 class Session(_native.Session):

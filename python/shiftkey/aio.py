@@ -12,6 +12,7 @@ import asyncio
 import functools
 
 from shiftkey import _connect
+from shiftkey._errors import ConfigError
 from shiftkey._session import Session, default
 
 TYPE_CHECKING = False
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from shiftkey._native import Credential, Overrides
+    from shiftkey._native import Credential
+    from shiftkey._options import Overrides
 
     T = TypeVar("T")
 
@@ -87,7 +89,7 @@ async def connect(target: str, driver: str = "asyncpg", *, session: Session | No
     elif driver == "asyncpg":
         dial = module.connect
     else:
-        raise _connect.ConfigError(f"{driver} knows no event loop", target, "use asyncpg or psycopg")
+        raise ConfigError(f"{driver} knows no event loop", target, "use asyncpg or psycopg")
     ours, theirs = _connect.split(session or default, options)
 
     async def sign_in(credential: Credential) -> Any:

@@ -92,14 +92,14 @@ impl Credential {
     }
 
     #[getter]
-    fn ca_file(&self) -> Option<&Path> {
-        trust::file(&self.env, self.login.ca_file.as_deref())
+    fn ca_file(&self) -> Option<&str> {
+        trust::file(&self.env, self.login.ca_file.as_deref()).and_then(Path::to_str)
     }
 
     /// The CA file that the target names; what is left out where a driver cannot be told one is the system's.
     #[getter]
-    fn named_ca_file(&self) -> Option<&Path> {
-        self.login.ca_file.as_deref()
+    fn named_ca_file(&self) -> Option<&str> {
+        self.login.ca_file.as_deref().and_then(Path::to_str)
     }
 
     fn connect_kwargs(slf: &Bound<'_, Self>, driver: &str) -> PyResult<Py<PyAny>> {
