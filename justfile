@@ -32,6 +32,14 @@ lint:
 deny:
     cargo deny --offline check bans licenses sources
 
+# The Python wheel; prints its path
+wheel:
+    python/wheel.sh
+
+# The wheel and its hooks against the sandbox
+test-python:
+    WHEEL=$(python/wheel.sh) bash -c 'python/tests/run.sh && python/tests/hooks/run.sh'
+
 # The release binary that the benches measure
 bench-build:
     cargo build --release -q -p shiftkey-cli
@@ -55,3 +63,7 @@ bench-proxy *ARGS: bench-build
 # An audit of 10,000 users, a lockdown of 1,000
 bench-audit *ARGS: bench-build
     benches/audit.sh {{ARGS}}
+
+# What the Python package costs, and what it saves against boto3 and the drivers by hand
+bench-python *ARGS:
+    benches/python.sh {{ARGS}}

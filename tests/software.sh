@@ -39,6 +39,14 @@ clients() {
     venv clients psycopg2-binary==2.9.13 'psycopg[binary]==3.3.9' asyncpg==0.32.0 pyodbc==5.5.0 PyYAML==6.0.3 SQLAlchemy==2.1.9 sqlalchemy-redshift==1.0.0
 }
 
+python_core() {
+    venv python abi3audit==0.0.26 asyncpg==0.32.0 celery==5.7.0 gunicorn==27.0.1 mypy==2.4.1 pg8000==1.31.5 'psycopg[binary]==3.3.9' psycopg2-binary==2.9.13 \
+        pyright==1.1.414 pytest==9.2.0 redshift_connector==2.1.17 ruff==0.17.6 typing_extensions==4.16.0
+}
+
+# The wheel into a Python environment, as it is now: its version may be the one that is there.
+installs_wheel() { "$software/$1/bin/pip" install -q --disable-pip-version-check --force-reinstall --no-deps "$WHEEL"; }
+
 # node-postgres, where npm is installed.
 node_postgres() {
     command -v npm >/dev/null || return 0

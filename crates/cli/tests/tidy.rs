@@ -24,6 +24,9 @@ fn crates_depend_on_each_other_only_along_the_arrows() {
         }
     }
     assert_eq!(fs::read_dir(root().join("crates")).unwrap().count(), ARROWS.len(), "a crate without arrows");
+    let wheel = read(&root().join("python/Cargo.toml"));
+    let ours: Vec<_> = section(&wheel, "[dependencies]").filter(|dependency| dependency.starts_with("shiftkey")).collect();
+    assert_eq!(ours, ["shiftkey"]);
 }
 
 /// The library's modules in a line: each may use what stands before it. (`dsn` and `policy` stand beside.)
@@ -159,8 +162,8 @@ fn secrets_are_neither_displayed_nor_serialised() {
 
 #[test]
 fn files_stay_under_500_lines() {
-    for (name, _) in ARROWS {
-        for (path, text) in sources(&root().join("crates").join(name)) {
+    for folder in ["crates", "python"] {
+        for (path, text) in sources(&root().join(folder)) {
             assert!(text.lines().count() <= 500, "{} is too long", path.display());
         }
     }
@@ -168,8 +171,8 @@ fn files_stay_under_500_lines() {
 
 #[test]
 fn sources_name_no_place_of_one_machine() {
-    for (name, _) in ARROWS {
-        for (path, text) in sources(&root().join("crates").join(name)) {
+    for folder in ["crates", "python", "benches"] {
+        for (path, text) in sources(&root().join(folder)) {
             // Put together here so that this file does not name them.
             for place in [["/work/", "main"], ["/work/", "shared"], ["/root/", "."]] {
                 assert!(!text.contains(&place.concat()), "{} names {}", path.display(), place.concat());
@@ -210,7 +213,7 @@ fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
         let path = entry.expect("the sources are there").path();
         if path.is_dir() {
             found.extend(sources(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+        } else if path.extension().is_some_and(|extension| ["py", "pyi", "rs"].contains(&extension.to_string_lossy().as_ref())) {
             found.push((path.clone(), read(&path)));
         }
     }

@@ -7,11 +7,13 @@ import contextlib
 import os
 import socket
 
-import psycopg
 import pytest
 
 import shiftkey
 from shiftkey import _connect
+
+psycopg = pytest.importorskip("psycopg")
+pytestmark = pytest.mark.installed
 
 TARGET = "prod/analytics"
 DRIVERS = ["psycopg", "psycopg2", "pg8000", "redshift_connector", "asyncpg", "psycopg async"]

@@ -57,6 +57,7 @@ def dial_fails(*args, **kwargs):
     raise RuntimeError("the driver failed")
 
 
+@pytest.mark.installed
 @pytest.mark.parametrize("driver", ["psycopg", "psycopg2", "pg8000", "redshift_connector"])
 def test_no_traceback_shows_the_password(sandbox, monkeypatch, driver):
     monkeypatch.setenv("SSL_CERT_FILE", os.environ["SHIFTKEY_CA_FILE"])
