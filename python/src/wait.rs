@@ -1,10 +1,14 @@
 //! Waiting: in a thread with the interpreter let go of, and for an event loop.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use pyo3::prelude::*;
 use shiftkey::{Error, ErrorKind, Result};
-use tokio::{runtime, task::AbortHandle, time::timeout};
+use tokio::{
+    runtime::{Builder, Runtime},
+    task::AbortHandle,
+    time::timeout,
+};
 
 use crate::{
     errors,
@@ -14,31 +18,41 @@ use crate::{
 /// How often a waiting thread looks whether Ctrl-C was pressed.
 const SIGNALS: Duration = Duration::from_millis(50);
 
-/// One thread drives the sockets of all calls. Made at the first call that has to wait: most never do.
-static RUNTIME: PerProcess<Arc<runtime::Runtime>> = PerProcess::new();
+/// Drives the sockets of what event loops wait for, in one thread. Made at the first such call that has to wait: most never do.
+static RUNTIME: PerProcess<Arc<Runtime>> = PerProcess::new();
 
-fn runtime() -> Result<Arc<runtime::Runtime>> {
-    let make = || {
-        let built = runtime::Builder::new_multi_thread().worker_threads(1).thread_name("shiftkey").enable_all().build();
-        built.map(Arc::new).map_err(|error| Error::new(ErrorKind::Unexpected, "no thread can be started").with_source(error))
-    };
-    RUNTIME.get(|_| true, make)
+fn no_runtime(error: std::io::Error) -> Error {
+    Error::new(ErrorKind::Unexpected, "the system has no descriptors or threads left").with_source(error)
 }
 
-/// Waits for `future` with the interpreter let go of. Signals are heeded, so Ctrl-C ends it.
+fn shared_runtime() -> Result<Arc<Runtime>> {
+    let make = || Builder::new_multi_thread().worker_threads(1).thread_name("shiftkey").enable_all().build();
+    RUNTIME.get(|_| true, || make().map(Arc::new)).map_err(no_runtime)
+}
+
+/// Waits for `future` with the interpreter let go of. Signals are heeded, so Ctrl-C ends it. No thread stays behind: one that
+/// does makes a fork a reason to warn, from Python 3.12 on.
 ///
 /// # Errors
 /// Those of `future`, as Python's exceptions; `KeyboardInterrupt`.
 pub(crate) fn wait<T: Send>(py: Python<'_>, future: impl Future<Output = Result<T>> + Send) -> PyResult<T> {
-    let runtime = runtime().map_err(|error| errors::raise(py, &error))?;
-    let mut future = pin!(future);
-    loop {
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| errors::raise(py, &no_runtime(error)))?;
+    let mut future = Box::pin(future);
+    let outcome = loop {
         let step = py.detach(|| runtime.block_on(async { timeout(SIGNALS, &mut future).await }));
         match step {
-            Ok(outcome) => return outcome.map_err(|error| errors::raise(py, &error)),
-            Err(_) => py.check_signals()?,
+            Ok(outcome) => break outcome.map_err(|error| errors::raise(py, &error)),
+            Err(_) => {
+                if let Err(signal) = py.check_signals() {
+                    break Err(signal);
+                }
+            }
         }
-    }
+    };
+    drop(future);
+    // A look-up of a name may hang, in a thread that nobody can end.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// Starts `future`, and has `settle(result, exception)` called with its outcome: from a thread of its own, with the
@@ -50,7 +64,7 @@ pub(crate) fn start<T>(py: Python<'_>, settle: Py<PyAny>, future: impl Future<Ou
 where
     T: for<'py> IntoPyObject<'py> + Send + 'static,
 {
-    let runtime = runtime().map_err(|error| errors::raise(py, &error))?;
+    let runtime = shared_runtime().map_err(|error| errors::raise(py, &error))?;
     let task = runtime.spawn(async move {
         let outcome = future.await;
         // An interpreter that is ending wants no results any more, nor does a loop that is closed.
