@@ -74,8 +74,7 @@ fn notes(page: &mut String, report: &Report) {
     }
     for Finding { severity, message, fix, .. } in &report.findings {
         let name = severity.name();
-        let _ =
-            write!(page, "<div class=\"note {name}\"><span class=\"pill\">{name}</span>{}<p>{}</p></div>", escape(message), escape(fix));
+        let _ = write!(page, "<div class=\"note {name}\"><span class=\"pill\">{name}</span>{}<p>{}</p></div>", escape(message), prose(fix));
     }
     if !report.seen.unseen.is_empty() {
         page.push_str("<h2>What could not be seen</h2>");

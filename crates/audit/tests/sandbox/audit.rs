@@ -4,11 +4,13 @@ use std::time::SystemTime;
 
 use shiftkey_audit::{
     cloudtrail,
-    findings::Surroundings,
+    findings::{Finding, Surroundings},
     inventory::{self, PasswordState},
+    policies,
     report::Report,
 };
 use shiftkey_sandbox::{
+    engine::Engine,
     seed::analytics,
     world::{ConnectionRecord, DbUser, WarehouseId, WarehouseKind},
 };
@@ -54,8 +56,8 @@ async fn a_superuser_sees_all_and_every_risk_is_named() {
         cloudtrail::join(&mut seen, &cloudtrail::parse(event.as_bytes()).unwrap());
         assert_eq!((seen.reader.as_str(), seen.reader_is_superuser, seen.passwords_are_told), ("awsuser", true, true));
         assert_eq!(seen.log, "stl_connection_log");
-        assert_eq!(seen.unseen.iter().map(|it| it.what.split(' ').next().unwrap()).collect::<Vec<_>>(), ["IAM", "who"]);
-        let around = Surroundings { break_glass: None, known: None, log: true, mapped: false, now: SystemTime::UNIX_EPOCH };
+        assert_eq!(seen.unseen.iter().map(|it| it.what.split(' ').next().unwrap()).collect::<Vec<_>>(), ["who"]);
+        let around = Surroundings { break_glass: None, known: None, log: true, mapped: false, now: SystemTime::UNIX_EPOCH, policies: &[] };
         let report = Report::new("t", seen, &around);
         let found: Vec<(&str, String)> = report
             .ranked()
@@ -79,7 +81,8 @@ async fn a_superuser_sees_all_and_every_risk_is_named() {
             (json["summary"]["critical"].as_u64(), json["users"][2]["findings"][0]["code"].as_str()),
             (Some(1), Some("uses_password"))
         );
-        assert_eq!(report.csv().lines().count(), 8);
+        assert_eq!(report.csv().lines().count(), 9, "a heading, seven users and the warehouse");
+        assert_eq!(report.seen.groups, ["analysts", "engineers"]);
         world.sandbox.stop().await;
     }
 }
@@ -119,4 +122,71 @@ async fn a_workgroup_is_read_by_its_own_log() {
         assert!(seen.user("IAM:security").unwrap().last_iam_login.is_some());
         world.sandbox.stop().await;
     }
+}
+
+/// The findings of the policies about this target, and what was not seen.
+async fn of_policies(world: &World, name: &str, user: Option<&str>) -> (Vec<String>, Vec<String>) {
+    let target = world.target(name, user);
+    let mut session = world.session(&target).await;
+    let mut seen = inventory::read(&mut session, false, false).await.unwrap();
+    seen.unseen.clear();
+    let found = policies::read(&world.shiftkey, &target, &mut seen, SystemTime::UNIX_EPOCH).await;
+    let line = |it: &Finding| format!("{} {}: {}", it.severity.name(), it.code, it.message);
+    (found.iter().map(line).collect(), seen.unseen.iter().map(|it| format!("{}; {}", it.what, it.hint)).collect())
+}
+
+#[tokio::test]
+async fn policies_are_held_against_the_users_that_there_are() {
+    let world = World::start(Engine::Embedded).await;
+    let user = |name: &str| format!("arn:aws:redshift:*:*:dbuser:analytics/{name}");
+    let login = |sid: &str, resource: String| serde_json::json!({ "Sid": sid, "Effect": "Allow", "Action": "redshift:GetClusterCredentials", "Resource": resource });
+    let document = serde_json::json!({ "Version": "2012-10-17", "Statement": [
+        login("Reports", user("report*")),
+        login("Own", user("${aws:username}")),
+        login("Gone", user("left")),
+        login("Elsewhere", "arn:aws:redshift:*:*:dbuser:finance/*".to_owned()),
+    ] });
+    world.sandbox.put_user_policy("intern", "loose", Some(&document));
+    let security = "policy sandbox0 of user security, statement 1: lets";
+    let admin = "; they administer IAM, and could give themselves as much";
+    let (found, unseen) = of_policies(&world, "prod/analytics", Some("awsuser")).await;
+    let (strangers, rest): (Vec<String>, Vec<String>) = found.iter().cloned().partition(|it| it.contains("strangers"));
+    assert_eq!(
+        rest,
+        [
+            "medium policy_wider_than_users: policy loose of user intern, statement 1 'Reports': lets them sign in as \
+             reporting by a pattern"
+                .to_owned(),
+            format!(
+                "medium policy_reaches_anybody: {security} them sign in as any name, so as 5 users, superusers among them: awsuser, and creates users by signing in{admin}"
+            ),
+            format!("medium policy_joins_groups: {security} their sessions join any group, so analysts, engineers{admin}"),
+            "low policy_names_nobody: policy loose of user intern, statement 3 'Gone': names what the warehouse does not have: left"
+                .to_owned(),
+        ]
+    );
+    assert_eq!((strangers.len(), unseen.len()), (4, 0), "{strangers:?} {unseen:?}");
+    assert!(
+        strangers[0].ends_with("statement 2: lets in, as users that AWS makes of them, who has none here: user alice"),
+        "{strangers:?}"
+    );
+    // More than one page of IAM's.
+    for number in 0..450 {
+        world.sandbox.create_user(&format!("crowd{number}"));
+    }
+    let calls = world.sandbox.calls().count("GetAccountAuthorizationDetails");
+    assert_eq!(of_policies(&world, "prod/analytics", Some("awsuser")).await.0, found);
+    assert_eq!(world.sandbox.calls().count("GetAccountAuthorizationDetails") - calls, 3);
+    world.sandbox.stop().await;
+}
+
+#[tokio::test]
+async fn who_may_not_read_iam_is_told_what_to_allow() {
+    let world = World::start(Engine::Embedded).await;
+    let denied = serde_json::json!({ "Version": "2012-10-17", "Statement": { "Effect": "Deny", "Action": "iam:Get*", "Resource": "*" } });
+    world.sandbox.put_user_policy("security", "denied", Some(&denied));
+    let (found, unseen) = of_policies(&world, "prod/analytics", Some("awsuser")).await;
+    assert_eq!((found, unseen.len()), (Vec::new(), 1));
+    assert!(unseen[0].contains(r#"{"Effect": "Allow", "Action": "iam:GetAccountAuthorizationDetails", "Resource": "*"}"#), "{unseen:?}");
+    world.sandbox.stop().await;
 }

@@ -7,6 +7,7 @@ use shiftkey_audit::{
     Session, cloudtrail,
     findings::{Severity, Surroundings},
     inventory::{self, Inventory},
+    policies,
     report::{Report, time},
 };
 
@@ -26,17 +27,25 @@ pub(crate) async fn audit(args: &AuditArgs, settings: &Settings, printer: &Print
         events.extend(cloudtrail::parse(&read(path)?).map_err(|error| in_file(path, &error))?);
     }
     let options = Options { env: settings.env.clone(), ..Options::default() };
-    let mut session = Session::open(&settings.shiftkey()?, &target, &options).await?;
+    let shiftkey = settings.shiftkey()?;
+    let mut session = Session::open(&shiftkey, &target, &options).await?;
     let mut seen = inventory::read(&mut session, is_mapped(&target), !args.cloudtrail.is_empty()).await?;
     if !args.cloudtrail.is_empty() {
         cloudtrail::join(&mut seen, &events);
     }
+    let policies = if args.no_iam {
+        policies::unasked(&mut seen);
+        Vec::new()
+    } else {
+        policies::read(&shiftkey, &target, &mut seen, SystemClock.now()).await
+    };
     let around = Surroundings {
         break_glass: target.break_glass.as_deref(),
         known: known.as_ref(),
         log: !seen.log.is_empty(),
         mapped: is_mapped(&target),
         now: SystemClock.now(),
+        policies: &policies,
     };
     let report = Report::new(&target.label, seen, &around);
     match args.format {
