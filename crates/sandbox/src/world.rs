@@ -62,6 +62,8 @@ pub struct Warehouse {
     pub tags: BTreeMap<String, String>,
     /// A registered custom domain.
     pub custom_domain: Option<String>,
+    /// Users (`*` and `?` are wildcards) whose `PASSWORD DISABLE` is taken and changes nothing: a warehouse that does not do what it says.
+    pub keeps_passwords: Vec<String>,
 }
 
 impl Warehouse {
