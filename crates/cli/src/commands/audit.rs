@@ -4,8 +4,9 @@ use std::{collections::BTreeSet, path::Path};
 
 use shiftkey::{Clock, Error, ErrorKind, Result, SystemClock, Target, Warehouse, dial::Options};
 use shiftkey_audit::{
-    Session, cloudtrail,
-    findings::{Severity, Surroundings},
+    Session,
+    cloudtrail::{self, Issuance},
+    findings::{Finding, Severity, Surroundings},
     inventory::{self, Inventory},
     policies,
     report::{Report, time},
@@ -26,19 +27,9 @@ pub(crate) async fn audit(args: &AuditArgs, settings: &Settings, printer: &Print
     for path in &args.cloudtrail {
         events.extend(cloudtrail::parse(&read(path)?).map_err(|error| in_file(path, &error))?);
     }
-    let options = Options { env: settings.env.clone(), ..Options::default() };
-    let shiftkey = settings.shiftkey()?;
-    let mut session = Session::open(&shiftkey, &target, &options).await?;
-    let mut seen = inventory::read(&mut session, is_mapped(&target), !args.cloudtrail.is_empty()).await?;
-    if !args.cloudtrail.is_empty() {
-        cloudtrail::join(&mut seen, &events);
-    }
-    let policies = if args.no_iam {
-        policies::unasked(&mut seen);
-        Vec::new()
-    } else {
-        policies::read(&shiftkey, &target, &mut seen, SystemClock.now()).await
-    };
+    let seen = seen(args, &target, &events, settings, printer).await;
+    printer.progress("");
+    let (seen, policies) = seen?;
     let around = Surroundings {
         break_glass: target.break_glass.as_deref(),
         known: known.as_ref(),
@@ -57,6 +48,31 @@ pub(crate) async fn audit(args: &AuditArgs, settings: &Settings, printer: &Print
     }
     let bad = args.fail_on.is_some_and(|limit| report.worst() >= Some(limit.into()));
     if bad { Err(Failure::Reported(ErrorKind::Unexpected)) } else { Ok(()) }
+}
+
+/// What the warehouse and IAM say.
+async fn seen(
+    args: &AuditArgs,
+    target: &Target,
+    events: &[Issuance],
+    settings: &Settings,
+    printer: &Printer,
+) -> Result<(Inventory, Vec<Finding>)> {
+    let options = Options { env: settings.env.clone(), ..Options::default() };
+    let shiftkey = settings.shiftkey()?;
+    printer.progress("reading the warehouse");
+    let mut session = Session::open(&shiftkey, target, &options).await?;
+    let mut seen = inventory::read(&mut session, is_mapped(target), !args.cloudtrail.is_empty()).await?;
+    if !args.cloudtrail.is_empty() {
+        cloudtrail::join(&mut seen, events);
+    }
+    if args.no_iam {
+        policies::unasked(&mut seen);
+        return Ok((seen, Vec::new()));
+    }
+    printer.progress("reading IAM's policies");
+    let found = policies::read(&shiftkey, target, &mut seen, SystemClock.now()).await;
+    Ok((seen, found))
 }
 
 /// Whether AWS maps identities to users, so that there is no choosing one.

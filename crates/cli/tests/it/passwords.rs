@@ -15,7 +15,7 @@ use crate::harness::{Own, Ran, Test, installed};
 const USERS: [&str; 4] = ["etl", "one", "reporting", "two"];
 
 /// A sandbox with four ordinary users that have passwords, and a place for one story.
-fn story() -> (Own, Arc<TempDir>) {
+pub(crate) fn story() -> (Own, Arc<TempDir>) {
     let sandbox = Own::start(Engine::Embedded);
     for name in ["one", "two"] {
         let user = DbUser { name: name.into(), password: Some("Secret-of-all-1".into()), ..DbUser::default() };
@@ -24,7 +24,7 @@ fn story() -> (Own, Arc<TempDir>) {
     (sandbox, Arc::new(tempfile::tempdir().unwrap()))
 }
 
-fn typed(sandbox: &Sandbox, dir: &Arc<TempDir>, args: &[&str]) -> Test {
+pub(crate) fn typed(sandbox: &Sandbox, dir: &Arc<TempDir>, args: &[&str]) -> Test {
     Test::against_as(sandbox, "security", dir).env("SHIFTKEY_RATE", "1000:1000").args(args).args(["prod/analytics", "--db-user", "awsuser"])
 }
 
