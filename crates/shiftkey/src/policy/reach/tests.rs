@@ -137,7 +137,10 @@ fn holders_are_told_with_what_bounds_them() {
     let mut it = account(true, &json!([{ "Sid": "All", "Effect": "Allow", "Action": "redshift:*", "Resource": "*" }]));
     let bound = json!({ "Version": "2012-10-17", "Statement": login("etl_*") });
     it.policies.push(Policy { name: "b".into(), arn: "arn:b".into(), document: bound });
-    let two = Principal { name: "two".into(), is_user: false, ..it.principals[0].clone() };
+    // One that bounds nothing.
+    let free = json!({ "Version": "2012-10-17", "Statement": allow("*", "*", &json!({})) });
+    it.policies.push(Policy { name: "f".into(), arn: "arn:f".into(), document: free });
+    let two = Principal { name: "two".into(), is_user: false, boundary: Some(2), ..it.principals[0].clone() };
     let bounded = Principal { name: "three".into(), boundary: Some(1), ..it.principals[0].clone() };
     it.principals = vec![bounded];
     let reached = found(&it);
