@@ -53,7 +53,8 @@ impl Iam {
 impl Listed {
     fn read(&mut self, page: &Element) {
         for policy in page.list("Policies") {
-            let (name, arn) = (policy.text(&["PolicyName"]), policy.text(&["Arn"]));
+            let arn = policy.text(&["Arn"]);
+            let name = arn.rsplit('/').next().unwrap_or_default().to_owned();
             let versions = policy.list("PolicyVersionList");
             let Some(version) = versions.iter().find(|it| it.text(&["IsDefaultVersion"]) == "true") else { continue };
             let place = self.policy(name, arn.clone(), &version.text(&["Document"]));
