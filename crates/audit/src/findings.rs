@@ -155,12 +155,12 @@ pub fn of_user(user: &User, around: &Surroundings<'_>) -> Vec<Finding> {
         }
     }
     let made_by_aws = user.auto_created || user.name.starts_with("IAM:") || user.name.starts_with("IAMR:");
-    let answered_for = around.known.map_or(!user.groups.is_empty(), |known| known.contains(&user.name));
+    let answered_for = around.known.map_or(!user.groups.is_empty() || !user.roles.is_empty(), |known| known.contains(&user.name));
     if made_by_aws && !answered_for {
         let message = if around.known.is_some() {
             "came into being by a sign-in, and is not on the list of known users"
         } else {
-            "came into being by a sign-in, and is in no group"
+            "came into being by a sign-in, is in no group and has no role"
         };
         note(Severity::Medium, "auto_created", message.into(), "drop it, or put it where it belongs");
     }
@@ -233,6 +233,11 @@ mod tests {
             ("a name AWS does not take", user("we\"ird", Disabled, |_| ()), vec!["no_way_in"]),
             ("AWS's own name", user("IAMR:role", Disabled, |it| (it.last_iam_login, it.groups) = (at(5), vec!["g".into()])), vec![]),
             ("made by a sign-in", user("a", Disabled, |it| (it.last_iam_login, it.auto_created) = (at(5), true)), vec!["auto_created"]),
+            (
+                "made by a sign-in, with a role",
+                user("a", Disabled, |it| (it.last_iam_login, it.auto_created, it.roles) = (at(5), true, vec!["r".into()])),
+                vec![],
+            ),
             ("knocks", user("a", Disabled, |it| (it.last_iam_login, it.last_failure) = (at(5), at(6))), vec!["still_tried"]),
             ("knocked before", user("a", Disabled, |it| (it.last_iam_login, it.last_failure) = (at(5), at(4))), vec![]),
         ] {

@@ -27,6 +27,8 @@ pub struct User {
     pub createdb: bool,
     /// Groups that it is always in, sorted.
     pub groups: Vec<String>,
+    /// Roles that it was granted, sorted.
+    pub roles: Vec<String>,
     /// Whether it can sign in by password.
     pub password: Password,
     /// Until when the password is good.
@@ -137,6 +139,10 @@ pub async fn read(session: &mut Session, serverless: bool, guids: bool) -> Resul
         Err(error) => it.miss("who has a password", &error, "sign in as a superuser: --db-user NAME"),
     }
     read_log(session, &mut it, serverless, guids).await?;
+    match session.query(queries::ROLES).await {
+        Ok(rows) => roles(&mut it, rows),
+        Err(error) => it.miss("roles", &error, "reading svv_user_grants takes no right on Redshift"),
+    }
     it.settle();
     Ok(it)
 }
@@ -207,6 +213,24 @@ fn groups(users: &mut [User], rows: Rows) -> Vec<String> {
     users.iter_mut().for_each(|user| user.groups.sort());
     names.sort();
     names
+}
+
+fn roles(it: &mut Inventory, rows: Rows) {
+    let places: HashMap<String, usize> = it.users.iter().enumerate().map(|(place, user)| (user.name.clone(), place)).collect();
+    for row in rows {
+        let [Some(user), Some(role)] = row.as_slice() else { continue };
+        if let Some(place) = places.get(user) {
+            it.users[*place].roles.push(role.clone());
+        }
+    }
+    it.users.iter_mut().for_each(|user| user.roles.sort());
+    if !it.reader_is_superuser {
+        it.unseen.push(Unseen {
+            what: "roles of other users".into(),
+            why: "svv_user_grants shows everybody his own".into(),
+            hint: "sign in as a superuser, or GRANT ACCESS SYSTEM TABLE".into(),
+        });
+    }
 }
 
 /// The catalog tells something only where it tells users apart: a column that is masked, or empty, for all says nothing.

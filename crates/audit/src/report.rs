@@ -76,7 +76,7 @@ impl Report {
     /// spreadsheet would take for a formula begins with `'`.
     pub fn csv(&self) -> String {
         let mut text = "user,superuser,createdb,groups,password,told_by,valid_until,last_password_login,last_iam_login,last_failure,\
-                        principals,severity,findings,about\r\n"
+                        principals,severity,findings,about,roles\r\n"
             .to_owned();
         for (user, found) in self.ranked() {
             let codes: Vec<&str> = found.iter().map(|it| it.code).collect();
@@ -95,11 +95,12 @@ impl Report {
                 found.first().map_or("", |it| it.severity.name()).to_owned(),
                 codes.join(" "),
                 String::new(),
+                user.roles.join(" "),
             ];
             let _ = write!(text, "{}\r\n", cells.map(|cell| quoted(&cell)).join(","));
         }
         for Finding { severity, code, message, .. } in &self.findings {
-            let _ = write!(text, "{}{},{code},{}\r\n", ",".repeat(11), severity.name(), quoted(message));
+            let _ = write!(text, "{}{},{code},{},\r\n", ",".repeat(11), severity.name(), quoted(message));
         }
         text
     }

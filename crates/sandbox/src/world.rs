@@ -111,6 +111,8 @@ pub struct DbUser {
     pub password: Option<String>,
     /// Permanent memberships.
     pub groups: Vec<String>,
+    /// Roles of the database that it was granted, beside `sys:monitor`.
+    pub roles: Vec<String>,
     /// `VALID UNTIL`: it bounds the password only.
     pub valid_until: Option<SystemTime>,
 }

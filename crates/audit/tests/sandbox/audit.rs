@@ -39,6 +39,7 @@ async fn a_superuser_sees_all_and_every_risk_is_named() {
     for engine in engines() {
         let world = World::start(engine).await;
         world.add(&["we\"ird", "Ünit"]);
+        world.sandbox.world().update(&analytics(), |it| it.users.get_mut("Ünit").unwrap().roles = vec!["sys:dba".into(), "loader".into()]);
         for (user, event, method, guid) in [
             ("etl", "authenticated", "password", None),
             ("IAM:alice", "authenticated", "IAM AssumeUser", Some("guid-1")),
@@ -76,6 +77,8 @@ async fn a_superuser_sees_all_and_every_risk_is_named() {
         assert_eq!(found, expected.map(|(name, codes)| (name, codes.to_owned())));
         let alice = report.seen.user("alice").unwrap();
         assert_eq!((alice.groups.as_slice(), alice.principals.as_slice()), (&["analysts".to_owned()][..], &["arn:a".to_owned()][..]));
+        assert_eq!(report.seen.user("Ünit").unwrap().roles, ["loader", "sys:dba"]);
+        assert!(report.html().contains("role sys:dba") && report.csv().contains("has_password,,loader sys:dba\r\n"));
         let json = report.json();
         assert_eq!(
             (json["summary"]["critical"].as_u64(), json["users"][2]["findings"][0]["code"].as_str()),
@@ -99,12 +102,14 @@ async fn who_may_see_less_is_told_what_is_missing() {
         assert!(seen.unseen[0].why.contains("42501"), "{:?}", seen.unseen[0]);
         assert_eq!(seen.user("etl").unwrap().password.state, PasswordState::Unknown);
         assert_eq!(seen.user("alice").unwrap().groups, ["analysts"], "groups are everybody's to see");
+        assert_eq!(missing[2], "roles of other users");
         // A monitor sees who signs in.
         world.sandbox.world().update(&analytics(), |it| it.users.get_mut("alice").unwrap().monitor = true);
         world.sandbox.world().log_connection(&analytics(), record("etl", "authenticated", "password", None));
         let seen = inventory::read(&mut session, false, false).await.unwrap();
         let etl = seen.user("etl").unwrap().password;
         assert_eq!((etl.state, etl.told_by), (PasswordState::Yes, "a sign-in by password in the log"));
+        assert_eq!(seen.user("alice").unwrap().roles, ["sys:monitor"]);
         world.sandbox.stop().await;
     }
 }

@@ -90,7 +90,7 @@ fn text(report: &Report, printer: &Printer) -> Result<(), Failure> {
             vec![
                 shown(&user.name),
                 if user.superuser { "yes" } else { "" }.to_owned(),
-                shown(&user.groups.join(" ")),
+                shown(&[&user.groups[..], &user.roles[..]].concat().join(" ")),
                 user.password.state.name().to_owned(),
                 time(user.last_password_login),
                 time(user.last_iam_login),
@@ -98,7 +98,7 @@ fn text(report: &Report, printer: &Printer) -> Result<(), Failure> {
             ]
         })
         .collect();
-    printer.table(&["USER", "SUPERUSER", "GROUPS", "PASSWORD", "LAST BY PASSWORD", "LAST BY IAM", "FINDINGS"], &rows)?;
+    printer.table(&["USER", "SUPERUSER", "GROUPS, ROLES", "PASSWORD", "LAST BY PASSWORD", "LAST BY IAM", "FINDINGS"], &rows)?;
     let counts = Severity::ALL.iter().rev().map(|severity| format!("{} {}", report.summary[severity.name()], severity.name()));
     let counts = counts.collect::<Vec<_>>().join(", ");
     printer.line(&format!("\n{} users: {counts}, {} in order", rows.len(), report.summary["none"]))?;
