@@ -59,11 +59,11 @@ pub async fn read(shiftkey: &Shiftkey, target: &Target, seen: &mut Inventory, no
                     hint: "`shiftkey policy lint ARN` judges one".into(),
                 });
             }
-            if reached.sampled {
+            if reached.stride > 1 {
                 seen.unseen.push(Unseen {
-                    what: "all database users whom policies that are about their holders reach".into(),
-                    why: "they are too many; each holder was tried as superusers, as itself and as nobody".into(),
-                    hint: "`shiftkey policy lint` judges such policies".into(),
+                    what: "all users whom each policy reaches by a pattern".into(),
+                    why: format!("they are too many: superusers and one in {} of the others were tried", reached.stride),
+                    hint: "`shiftkey policy lint` judges single policies".into(),
                 });
             }
             findings(&account, &reached, seen)

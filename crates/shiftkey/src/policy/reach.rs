@@ -25,8 +25,8 @@ const ADMINISTER: &str = "iam:PutUserPolicy";
 /// A name that nobody has.
 const NOBODY: &str = "shiftkey.nobody.qz9";
 
-/// The most names that are tried for those whose policies are about themselves, so that each has to be tried alone.
-const MOST_TRIED: usize = 300_000;
+/// About so many requests are tried at the most: where there are more names and policies than that, not every name is tried with each.
+const MOST_TRIED: usize = 500_000;
 
 /// What IAM holds of an account, as far as it bears on signing in.
 #[derive(Clone, Debug, Default)]
@@ -136,8 +136,8 @@ pub struct Reach {
 pub struct Reached {
     /// Statements that reach something, by policy and place.
     pub statements: Vec<Reach>,
-    /// Whether, for being too many, some principals were tried as superusers and as themselves only.
-    pub sampled: bool,
+    /// One in so many users was tried with each policy; superusers, the holders themselves and who is named always were. 1: all of them.
+    pub stride: usize,
 }
 
 /// Whether a policy is about signing in, or administers IAM.
@@ -149,6 +149,10 @@ pub(super) fn matters(document: &Value) -> bool {
 
 /// Tries every name. `now` decides conditions on the time.
 pub fn reach(account: &Account, place: &Place, catalog: &Catalog<'_>, now: SystemTime) -> Reached {
+    reach_within(MOST_TRIED, account, place, catalog, now)
+}
+
+fn reach_within(most: usize, account: &Account, place: &Place, catalog: &Catalog<'_>, now: SystemTime) -> Reached {
     // Who has the same policies, none of which is about who has it, has the same rights.
     let mut alike: BTreeMap<Rights, Vec<&Principal>> = BTreeMap::new();
     for (n, principal) in account.principals.iter().enumerate() {
@@ -157,14 +161,13 @@ pub fn reach(account: &Account, place: &Place, catalog: &Catalog<'_>, now: Syste
         let key = (held.into_iter().collect(), principal.boundary, personal.then_some(n));
         alike.entry(key).or_default().push(principal);
     }
-    let alone = alike.keys().filter(|(.., personal)| personal.is_some()).count();
-    let sampled = alone.saturating_mul(catalog.users.len()) > MOST_TRIED;
-    let mut search = Search { account, place, catalog, found: BTreeMap::new() };
-    for ((held, boundary, personal), principals) in alike {
+    let stride = alike.len().saturating_mul(catalog.users.len()).div_ceil(most).max(1);
+    let mut search = Search { account, place, catalog, stride, found: BTreeMap::new() };
+    for ((held, boundary, _), principals) in alike {
         let Some(first) = principals.first() else { continue };
         let mut asker = Asker::new(account, held, boundary, first, place, now);
         let ordinary = asker.ask(ADMINISTER, "*", None).is_none();
-        let holders = Holders { principals: &principals, ordinary, sampled: sampled && personal.is_some() };
+        let holders = Holders { principals: &principals, ordinary };
         match &place.spot {
             Spot::Cluster(_) => {
                 search.users(&mut asker, &holders);
@@ -174,7 +177,7 @@ pub fn reach(account: &Account, place: &Place, catalog: &Catalog<'_>, now: Syste
             Spot::Workgroup { arn, .. } => search.mapped(&mut asker, &holders, Api::Serverless.action(), arn),
         }
     }
-    Reached { statements: search.found.into_values().collect(), sampled }
+    Reached { statements: search.found.into_values().collect(), stride }
 }
 
 /// Policies, boundary and, where they are about who has them, the principal.
@@ -184,14 +187,13 @@ type Rights = (Vec<usize>, Option<usize>, Option<usize>);
 struct Holders<'a> {
     principals: &'a [&'a Principal],
     ordinary: bool,
-    /// Whether only superusers and themselves are tried.
-    sampled: bool,
 }
 
 struct Search<'a> {
     account: &'a Account,
     place: &'a Place,
     catalog: &'a Catalog<'a>,
+    stride: usize,
     found: BTreeMap<(usize, usize), Reach>,
 }
 
@@ -211,8 +213,10 @@ impl Search<'_> {
     fn users(&mut self, asker: &mut Asker, holders: &Holders<'_>) {
         let action = Api::Cluster.action();
         let own = |name: &str| holders.principals.iter().any(|it| it.name == name);
-        let names = self.catalog.users.iter().filter(|(name, superuser)| !holders.sampled || **superuser || own(name));
-        let names: Vec<&str> = names.map(|(name, _)| *name).collect();
+        let named = asker.literals("dbuser");
+        let users = self.catalog.users.iter().enumerate();
+        let chosen = users.filter(|(n, (name, superuser))| n % self.stride == 0 || **superuser || own(name) || named.contains(**name));
+        let names: Vec<&str> = chosen.map(|(_, (name, _))| *name).collect();
         let all: Vec<&str> = self.catalog.users.keys().copied().collect();
         let has = |name: &str| self.catalog.users.contains_key(name);
         for (statement, tried) in self.tried(asker, "dbuser", action, (&names, &all), &has) {

@@ -38,6 +38,8 @@ pub(super) struct Answer {
 pub(super) struct Asker {
     held: Vec<usize>,
     documents: Vec<Value>,
+    /// The same for the action that was asked for last, without the statements about others.
+    about: (String, Vec<Value>),
     boundary: Option<Value>,
     context: Context,
     is_user: bool,
@@ -70,7 +72,7 @@ impl Asker {
             know(&format!("{TAG}{key}"), Some(value));
         }
         let documents = held.iter().map(|it| document(*it)).collect();
-        Self { documents, held, boundary: boundary.map(document), context, is_user: *is_user }
+        Self { documents, about: Default::default(), held, boundary: boundary.map(document), context, is_user: *is_user }
     }
 
     /// Whether a statement allows the action at all.
@@ -94,7 +96,10 @@ impl Asker {
     /// Asks for `action` on `resource`, as the database user `name`.
     pub(super) fn ask(&mut self, action: &str, resource: &str, name: Option<&str>) -> Option<Answer> {
         self.context.know("redshift:DbUser", name.map(str::to_owned).into_iter().collect());
-        let held = decided(&self.documents, action, resource, &mut self.context, self.is_user)?;
+        if self.about.0 != action {
+            self.about = (action.to_owned(), self.documents.iter().map(|document| only(document, action)).collect());
+        }
+        let held = decided(&self.about.1, action, resource, &mut self.context, self.is_user)?;
         let mut hangs_on = held.unknown;
         if let Some(boundary) = &self.boundary {
             hangs_on.extend(decided(std::slice::from_ref(boundary), action, resource, &mut self.context, self.is_user)?.unknown);
@@ -103,6 +108,13 @@ impl Asker {
         let by = held.by.into_iter().chain(held.perhaps).map(|(policy, place)| (self.held[policy], place)).collect();
         Some(Answer { by, hangs_on })
     }
+}
+
+/// The document with nothing in the place of statements about other actions: thousands of names are asked for after each other.
+fn only(document: &Value, action: &str) -> Value {
+    let statements = list(&document["Statement"]).iter();
+    let kept: Vec<Value> = statements.map(|it| if evaluate::acts(it, action) { it.clone() } else { Value::Null }).collect();
+    serde_json::json!({ "Version": document["Version"], "Statement": kept })
 }
 
 /// `None` when it is denied. A user has the tags that IAM tells and no others; what a session's tags decide is the session's own.
