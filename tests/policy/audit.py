@@ -46,8 +46,8 @@ iam.create_role(RoleName="loader", AssumeRolePolicyDocument=TRUST)
 iam.put_role_policy(RoleName="loader", PolicyName="load", PolicyDocument=policy("etl", "aws*"))
 iam.create_user(UserName="cat")
 iam.attach_user_policy(UserName="cat", PolicyArn="arn:aws:iam::aws:policy/AmazonRedshiftFullAccess")
-iam.create_user(UserName="dave")
-iam.attach_user_policy(UserName="dave", PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
+iam.create_user(UserName="erin")
+iam.attach_user_policy(UserName="erin", PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
 found, unseen = findings()
 mine = {key: (it["statement"], it["holders"], it["reaches"]) for key, it in found.items() if key not in before}
 assert mine == {
@@ -55,8 +55,8 @@ assert mine == {
     ("high", "policy_reaches_superuser", "load of role loader"): (1, ["role loader"], ["awsuser"]),
     ("high", "policy_reaches_anybody", "AmazonRedshiftFullAccess"): (1, ["user cat"], EVERYBODY),
     ("medium", "policy_joins_groups", "AmazonRedshiftFullAccess"): (1, ["user cat"], ["analysts", "engineers"]),
-    ("medium", "policy_reaches_anybody", "AdministratorAccess"): (1, ["user dave"], EVERYBODY),
-    ("medium", "policy_joins_groups", "AdministratorAccess"): (1, ["user dave"], ["analysts", "engineers"]),
+    ("medium", "policy_reaches_anybody", "AdministratorAccess"): (1, ["user erin"], EVERYBODY),
+    ("medium", "policy_joins_groups", "AdministratorAccess"): (1, ["user erin"], ["analysts", "engineers"]),
 }, mine
 assert found["medium", "policy_wider_than_users", "wide"]["arn"] == wide and unseen == [], unseen
 print("moto's IAM is read as it stands: versions, groups, roles and boundaries")
