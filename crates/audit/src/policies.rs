@@ -71,7 +71,7 @@ pub async fn read(shiftkey: &Shiftkey, target: &Target, seen: &mut Inventory, no
         Err(error) => {
             let statement = format!("{{\"Effect\": \"Allow\", \"Action\": \"{READS_ACCOUNT}\", \"Resource\": \"*\"}}");
             let hint = match error.kind() {
-                ErrorKind::Denied => format!("allow the auditor's identity {statement}; `shiftkey policy lint` judges single policies"),
+                ErrorKind::Denied => format!("allow the auditor's identity `{statement}`; `shiftkey policy lint` judges single policies"),
                 _ => "try again, or let `shiftkey policy lint` judge single policies".to_owned(),
             };
             seen.unseen.push(Unseen { what: WHAT.into(), why: error.message().to_owned(), hint });
