@@ -42,7 +42,7 @@ OURS = """
 import shiftkey
 
 def connect():
-    return shiftkey.connect("prod/analytics")
+    return shiftkey.connect("prod/analytics", db_user="alice")
 """
 USE = f"""
 for _ in range({CONNECTIONS}):

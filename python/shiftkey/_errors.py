@@ -41,7 +41,7 @@ class Error(Exception):
         hint: str | None = None,
         sqlstate: str | None = None,
     ) -> None:
-        super().__init__(message, target, hint, sqlstate)
+        super().__init__(message)
         self.message = message
         self.target = target
         self.hint = hint

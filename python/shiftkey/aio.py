@@ -36,11 +36,8 @@ async def credential(target: str, *, session: Session | None = None, **overrides
     future: asyncio.Future[Credential] = loop.create_future()
 
     def settle(result: Credential | None, error: BaseException | None) -> None:
-        # Called in another thread, perhaps after the loop has ended.
-        try:
-            loop.call_soon_threadsafe(_settle, future, result, error)
-        except RuntimeError:
-            pass
+        # Called in another thread, perhaps after the loop has ended: what that raises is passed over there.
+        loop.call_soon_threadsafe(_settle, future, result, error)
 
     known, task = (session or default).start_credential(settle, target, **overrides)
     if known is not None:

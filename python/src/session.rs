@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use pyo3::{prelude::*, types::PyDict};
-use shiftkey::{Config, Env, Error, ErrorKind, Login, Prompt, Result, Shiftkey, Target, dsn};
+use shiftkey::{Env, Error, ErrorKind, Login, Prompt, Result, Shiftkey, Target, dsn, target::config::Configs};
 
 use crate::{
     credential::Credential,
@@ -18,6 +18,7 @@ use crate::{
 pub(crate) struct Session {
     said: Said,
     config: Option<PathBuf>,
+    configs: Configs,
     cache: bool,
     prompt: Option<Arc<Ask>>,
     /// The library, in the environment that it was made for.
@@ -36,7 +37,14 @@ impl Session {
     #[pyo3(signature = (*, config=None, cache=true, mfa_code=None, **overrides))]
     fn new(config: Option<PathBuf>, cache: bool, mfa_code: Option<Py<PyAny>>, overrides: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
         let said = Said::default().and(overrides)?;
-        Ok(Self { said, config, cache, prompt: mfa_code.map(|ask| Arc::new(Ask(ask))), made: PerProcess::new() })
+        Ok(Self {
+            said,
+            config,
+            configs: Configs::default(),
+            cache,
+            prompt: mfa_code.map(|ask| Arc::new(Ask(ask))),
+            made: PerProcess::new(),
+        })
     }
 
     /// The names of the options.
@@ -94,7 +102,7 @@ impl Session {
         let said = self.said.and(overrides)?;
         let found = || {
             let made = self.made()?;
-            let target = Config::load(&made.env, self.config.as_deref())?.resolve(target, &said.0)?;
+            let target = self.configs.load(&made.env, self.config.as_deref())?.resolve(target, &said.0)?;
             Ok((made, target))
         };
         found().map_err(|error: Error| errors::raise(py, &error))

@@ -55,6 +55,23 @@ def test_one_that_gives_up_does_not_take_the_others_with_it(sandbox):
     assert [other.db_user for other in others] == ["IAM:alice"] * 2
 
 
+def test_an_answer_that_comes_too_late_is_passed_over(sandbox):
+    async def main():
+        future = asyncio.get_running_loop().create_future()
+        future.cancel()
+        shiftkey.aio._settle(future, None, shiftkey.Error("late"))
+        # A loop that has ended raises when it is called.
+        _, task = shiftkey.Session().start_credential(_raises, TARGET)
+        return task
+
+    asyncio.run(main())
+    assert shiftkey.credential(TARGET).db_user == "IAM:alice"
+
+
+def _raises(_result, _error):
+    raise RuntimeError("Event loop is closed")
+
+
 def test_errors_arrive(sandbox):
     sandbox.fault("GetClusterCredentials:deny")
     with pytest.raises(shiftkey.DeniedError, match="prod/analytics"):

@@ -87,6 +87,14 @@ def test_a_refusal_that_lasts_is_tried_once_more_and_told_in_the_drivers_words(s
     assert sandbox.calls() == 2
 
 
+@pytest.mark.parametrize("driver", DRIVERS)
+def test_a_credential_that_was_issued_just_now_is_not_tried_again(sandbox, driver):
+    sandbox.fault("GetClusterCredentials:expire-early=0s")
+    with pytest.raises(Exception, match="(?i)expired|authentication"):
+        who(driver)
+    assert sandbox.calls() == 1
+
+
 def test_what_is_no_fault_of_the_credential_is_not_tried_again(sandbox):
     assert who("psycopg") == "alice"
     dialled = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import multiprocessing
 import os
@@ -117,6 +118,20 @@ def test_a_session_that_is_dropped_in_a_child_is_the_parents_still(sandbox):
     assert not sessions[0].credential(TARGET, duration=900).cached
 
 
+def test_event_loops_of_parent_and_child(sandbox):
+    """The thread that serves the parent's event loops is not in the child, which starts its own and does not wait for that one."""
+
+    def ask_in_a_loop(duration):
+        return str(asyncio.run(shiftkey.aio.credential(TARGET, duration=duration)).db_password)
+
+    ask_in_a_loop(900)
+    children = [in_a_fork(lambda: [ask_in_a_loop(1000), ask_in_a_loop(1100)]) for _ in range(3)]
+    answers = [wait() for wait in children]
+    assert answers[0] == answers[1] == answers[2]
+    assert answers[0] == [ask_in_a_loop(1000), ask_in_a_loop(1100)] and ask_in_a_loop(1200)
+    assert sandbox.calls() == 4
+
+
 def test_grandchildren(sandbox):
     shiftkey.credential(TARGET, duration=900)
     assert in_a_fork(lambda: in_a_fork(lambda: in_a_fork(ask)())())() == ask()
@@ -138,6 +153,8 @@ def test_the_interpreter_is_let_go_of_while_waiting(sandbox):
     sandbox.fault("GetClusterCredentials:hang@1")
     waiting = in_a_fork(lambda: _interrupted(sandbox))
     assert waiting() == "KeyboardInterrupt"
+    # It did not go on to the next attempt.
+    assert sandbox.calls() == 1
 
 
 def _interrupted(sandbox):

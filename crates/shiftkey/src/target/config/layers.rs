@@ -81,36 +81,52 @@ pub(super) struct Layers {
     pub(super) mistakes: Vec<Mistake>,
 }
 
+/// A file that was looked for, and what was found: its text, nothing, or a mistake.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Found {
+    origin: Origin,
+    text: Result<Option<String>, Box<Mistake>>,
+}
+
 impl Layers {
-    pub(super) fn load(env: &Env, named: Option<&Path>) -> Self {
+    pub(super) fn of(files: &[Found]) -> Self {
         let mut layers = Self::default();
-        for origin in origins(env, named) {
-            layers.add(&origin);
+        for Found { origin, text } in files {
+            match text {
+                Ok(None) => {}
+                Ok(Some(text)) => {
+                    if let Some((path, _)) = place(origin) {
+                        Reader { layers: &mut layers, origin, path, text }.read();
+                    }
+                }
+                Err(mistake) => layers.mistakes.push(Mistake::clone(mistake)),
+            }
         }
         layers
     }
+}
 
-    fn add(&mut self, origin: &Origin) {
-        let (path, required) = match origin {
-            Origin::Named(path) => (path, true),
-            Origin::Project(path) | Origin::System(path) | Origin::User(path) => (path, false),
-            Origin::Default | Origin::Environment(_) | Origin::Flag(_) => return,
-        };
-        match read(path, required) {
-            Ok(None) => {}
-            Ok(Some(text)) => Reader { layers: self, origin, path, text: &text }.read(),
-            Err(mistake) => self.mistakes.push(*mistake),
-        }
+/// The files as they are now, weakest first.
+pub(super) fn look(env: &Env, named: Option<&Path>) -> Vec<Found> {
+    let look = |origin: Origin| {
+        let text = place(&origin).map_or(Ok(None), |(path, required)| read(path, required));
+        Found { origin, text }
+    };
+    origins(env, named).into_iter().map(look).collect()
+}
+
+/// Where a layer's file stands, and whether it has to be there.
+fn place(origin: &Origin) -> Option<(&Path, bool)> {
+    match origin {
+        Origin::Named(path) => Some((path, true)),
+        Origin::Project(path) | Origin::System(path) | Origin::User(path) => Some((path, false)),
+        Origin::Default | Origin::Environment(_) | Origin::Flag(_) => None,
     }
 }
 
 /// The paths of [`origins`].
 pub(super) fn files(env: &Env, named: Option<&Path>) -> Vec<PathBuf> {
-    let path = |origin| match origin {
-        Origin::Named(path) | Origin::Project(path) | Origin::System(path) | Origin::User(path) => Some(path),
-        Origin::Default | Origin::Environment(_) | Origin::Flag(_) => None,
-    };
-    origins(env, named).into_iter().filter_map(path).collect()
+    origins(env, named).iter().filter_map(|origin| Some(place(origin)?.0.to_owned())).collect()
 }
 
 /// The files that are looked for, weakest first.
@@ -165,7 +181,7 @@ fn read(path: &Path, required: bool) -> Result<Option<String>, Box<Mistake>> {
         let hint = format!("chmod go-w {}", path.display());
         return Err(Box::new(fail("can be written by others, who could redirect your credentials").with_hint(Some(hint))));
     }
-    let mut text = String::new();
+    let mut text = String::with_capacity(usize::try_from(metadata.len().min(CEILING)).unwrap_or_default() + 1);
     match file.take(CEILING + 1).read_to_string(&mut text) {
         Ok(length) if length as u64 > CEILING => Err(fail("is larger than 1 MiB")),
         Ok(_) => Ok(Some(text)),

@@ -8,9 +8,16 @@ mod parse;
 mod resolve;
 mod schema;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use self::{layers::Layers, mistakes::Concern, resolve::Fault};
+use self::{
+    layers::{Found, Layers},
+    mistakes::Concern,
+    resolve::Fault,
+};
 pub use self::{
     layers::{Origin, Setting},
     mistakes::Mistake,
@@ -24,8 +31,32 @@ use crate::{
 /// The configuration of one user in one directory.
 #[derive(Debug)]
 pub struct Config {
-    layers: Layers,
+    layers: Arc<Layers>,
     variables: Overrides,
+}
+
+/// For who loads it often: the files are read each time, and parsed again only when they have changed.
+#[derive(Debug, Default)]
+pub struct Configs(Mutex<Option<(Vec<Found>, Arc<Layers>)>>);
+
+impl Configs {
+    /// As [`Config::load`].
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load(&self, env: &Env, named: Option<&Path>) -> Result<Config> {
+        let found = layers::look(env, named);
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let layers = match &*kept {
+            Some((known, layers)) if *known == found => Arc::clone(layers),
+            _ => {
+                let layers = Arc::new(Layers::of(&found));
+                *kept = Some((found, Arc::clone(&layers)));
+                layers
+            }
+        };
+        Config { layers, variables: variables(env) }.usable()
+    }
 }
 
 /// What flags say, as typed. Absent fields leave the configuration as it is.
@@ -82,6 +113,19 @@ const VARIABLES: [(&str, &str); 6] = [
     ("SHIFTKEY_REGION", "region"),
 ];
 
+fn variables(env: &Env) -> Overrides {
+    let text = |name: &str| env.var(name).map(str::to_owned);
+    Overrides {
+        ca_file: text("SHIFTKEY_CA_FILE").map(PathBuf::from),
+        database: text("SHIFTKEY_DATABASE"),
+        db_user: text("SHIFTKEY_DB_USER"),
+        duration: text("SHIFTKEY_DURATION"),
+        profile: text("SHIFTKEY_PROFILE"),
+        region: text("SHIFTKEY_REGION"),
+        ..Overrides::default()
+    }
+}
+
 impl Config {
     /// Reads the files. `named` (`--config`, else `SHIFTKEY_CONFIG`) is read instead of all others.
     ///
@@ -89,13 +133,16 @@ impl Config {
     /// When a file cannot be parsed, is not ours, or is missing though named. A mistake in a target is no reason: see
     /// [`Config::mistakes`].
     pub fn load(env: &Env, named: Option<&Path>) -> Result<Self> {
-        let config = Self::read(env, named);
-        if config.layers.mistakes.iter().any(|mistake| mistake.concern == Concern::Configuration)
-            && let Some(error) = mistakes::error(&config.layers.mistakes)
+        Self::read(env, named).usable()
+    }
+
+    fn usable(self) -> Result<Self> {
+        if self.layers.mistakes.iter().any(|mistake| mistake.concern == Concern::Configuration)
+            && let Some(error) = mistakes::error(&self.layers.mistakes)
         {
             return Err(error);
         }
-        Ok(config)
+        Ok(self)
     }
 
     /// All that is wrong in the files, even where they cannot be used at all.
@@ -109,17 +156,7 @@ impl Config {
     }
 
     fn read(env: &Env, named: Option<&Path>) -> Self {
-        let text = |name: &str| env.var(name).map(str::to_owned);
-        let variables = Overrides {
-            ca_file: text("SHIFTKEY_CA_FILE").map(PathBuf::from),
-            database: text("SHIFTKEY_DATABASE"),
-            db_user: text("SHIFTKEY_DB_USER"),
-            duration: text("SHIFTKEY_DURATION"),
-            profile: text("SHIFTKEY_PROFILE"),
-            region: text("SHIFTKEY_REGION"),
-            ..Overrides::default()
-        };
-        Self { layers: Layers::load(env, named), variables }
+        Self { layers: Arc::new(Layers::of(&layers::look(env, named))), variables: variables(env) }
     }
 
     /// A target by name, ad hoc form (`cluster:ID[@REGION]`, `workgroup:NAME[@REGION]`) or host name. Mistakes elsewhere in

@@ -220,6 +220,24 @@ fn files_that_are_not_as_they_should_be_are_refused() {
 }
 
 #[test]
+fn files_are_parsed_again_only_when_they_have_changed() {
+    let (mut place, configs) = (Place::new(), Configs::default());
+    let path = place.write("home/.config/shiftkey/config.toml", CONFIG);
+    let load = |place: &Place| configs.load(&place.env, None);
+    let first = load(&place).unwrap();
+    assert!(Arc::ptr_eq(&first.layers, &load(&place).unwrap().layers));
+    fs::write(&path, CONFIG.replace("warehouse", "lakehouse")).unwrap();
+    let second = load(&place).unwrap();
+    assert_eq!(second.resolve("prod/analytics", &Overrides::default()).unwrap().database, "lakehouse");
+    place.write("home/work/shiftkey.toml", "[environments.project]\n");
+    assert_eq!(load(&place).unwrap().environments().len(), 3);
+    place.env.vars.insert("SHIFTKEY_DATABASE".into(), "dev".into());
+    assert_eq!(load(&place).unwrap().resolve("prod/analytics", &Overrides::default()).unwrap().database, "dev");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+    assert!(load(&place).is_err());
+}
+
+#[test]
 fn the_upward_search_stops_at_home() {
     let mut place = Place::new();
     place.write("shiftkey.toml", "[environments.above]\n");
