@@ -23,6 +23,6 @@ tests() {
     "$software/$1/bin/shiftkey" sandbox -q --engine postgres -- bash -c 'SSL_CERT_FILE="$SHIFTKEY_CA_FILE" exec "$@"' tests \
         "$software/$1/bin/python" -m pytest "${@:2}"
 }
-tests hooks hooks/test_sqlalchemy.py hooks/test_pools.py hooks/test_redshift_connector.py hooks/test_django.py "$@"
+tests hooks hooks/test_login.py hooks/test_sqlalchemy.py hooks/test_pools.py hooks/test_redshift_connector.py hooks/test_django.py "$@"
 BACKEND=shiftkey.django.redshift tests hooks-django hooks/test_django.py "$@"
 tests airflow hooks/test_airflow.py "$@"

@@ -98,6 +98,8 @@ def test_the_target_may_stand_in_the_options_and_the_name_is_then_the_database(s
     connection = database(NAME="dev", OPTIONS={"target": TARGET, "application_name": "mine"})
     assert ask(connection, "select current_database() || current_setting('application_name')") == "devmine"
     connection.close()
+    with pytest.raises(OperationalError, match="nowhere"):
+        ask(database(NAME="nowhere", OPTIONS={"target": TARGET}))
     with pytest.raises(shiftkey.DeniedError):
         ask(database(OPTIONS={"db_user": "nobody"}))
 

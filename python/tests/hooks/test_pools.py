@@ -126,6 +126,21 @@ def test_a_pool_of_asyncpg_grows_through_an_expiry(sandbox: Sandbox) -> None:
     asyncio.run(run())
 
 
+def test_a_pool_of_psycopg_is_open_and_one_for_asyncio_is_not(sandbox: Sandbox) -> None:
+    pool = shiftkey.psycopg_pool.create_pool(TARGET, min_size=1)
+    with pool.connection() as connection:
+        assert user(connection) == "alice"
+    pool.close()
+
+    async def run() -> None:
+        pool = shiftkey.psycopg_pool.create_async_pool(TARGET)
+        closed = pool.closed
+        await pool.close()
+        assert closed
+
+    asyncio.run(run())
+
+
 def test_a_pool_keeps_the_options_that_it_is_given(sandbox: Sandbox) -> None:
     class Mine(psycopg.Connection[Any]):
         pass

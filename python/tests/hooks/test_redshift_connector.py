@@ -125,6 +125,14 @@ def test_groups_are_joined_and_lowered(sandbox: Sandbox) -> None:
         redshift_connector.connect(**LOGIN, db_groups=["admins"])
 
 
+def test_group_federation_asks_for_the_user_that_iam_names(sandbox: Sandbox) -> None:
+    connection = redshift_connector.connect(
+        iam=True, cluster_identifier="analytics", database="dev", region="us-east-1", group_federation=True
+    )
+    assert user(connection) == "IAM:alice"
+    assert sandbox.calls("GetClusterCredentialsWithIAM") == 1
+
+
 def test_the_certificate_is_verified(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SHIFTKEY_CA_FILE")
     monkeypatch.setenv("SSL_CERT_FILE", "/dev/null")
