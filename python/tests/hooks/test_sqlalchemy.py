@@ -92,6 +92,19 @@ class TestAsyncPsycopg(Async):
     refusal = exc.OperationalError
 
 
+def test_an_event_loop_goes_on_while_aws_is_asked(sandbox: Sandbox) -> None:
+    async def run() -> None:
+        # The first call hangs until it is given up after seconds, and the second one is answered.
+        sandbox.fault("GetClusterCredentials:hang@1")
+        connecting = asyncio.create_task(create_async_engine(TARGET).connect().start())
+        await asyncio.to_thread(sandbox.until_struck)
+        assert issued(sandbox) == 0
+        connecting.cancel()
+        await asyncio.wait([connecting])
+
+    asyncio.run(run())
+
+
 def test_a_pool_of_twenty_threads_works_through_three_expiries(sandbox: Sandbox) -> None:
     """Each checkout opens a connection, since that is where a credential counts. The clock moves when every thread has made
     one that began after the last move, so that no thread holds a credential that is two moves old."""
