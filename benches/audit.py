@@ -56,7 +56,7 @@ def main():
         print(f"\n| a lockdown of {count} users, AWS's limit {limit} | |\n|---|---|")
         print(f"| time | {seconds:.0f} s; at that rate not less than {(count - 5) / RATE:.0f} s |")
         print(f"| credentials issued, calls throttled | {issued}, {throttled} |")
-        print(f"| users done, refused by password | {told.split(' ')[0]}, {refused} |")
+        print(f"| users done, refused by password | {told.splitlines()[-1].split(' ')[0]}, {refused} |")
         print(f"| memory | {memory:.0f} MB |")
     sys.exit(1 if failed or (missed and parsed.strict) else 0)
 

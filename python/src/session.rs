@@ -133,8 +133,7 @@ fn login(py: Python<'_>, made: &Made, target: &Target) -> PyResult<Login> {
 /// The process's own. Python changes it (`os.environ`) with the interpreter held, as it is held here.
 #[expect(clippy::disallowed_methods, reason = "the one place that reads them")]
 fn environment() -> Env {
-    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
-    Env { vars: std::env::vars_os().filter_map(text).collect(), home: std::env::home_dir(), cwd: std::env::current_dir().ok() }
+    Env::new(std::env::vars_os(), std::env::home_dir(), std::env::current_dir().ok())
 }
 
 /// Asks whoever Python asks.

@@ -19,14 +19,17 @@ cd "$here/.."
 cd "$here"
 PATH="$bin:$PATH" "$bin/shiftkey" sandbox -q --engine postgres -- "$bin/python" -m pytest core "$@"
 
-# Every Python that the wheel claims and pyenv has, without drivers.
-for version in $(pyenv versions --bare 2>/dev/null | sort -V); do
-    python=$(pyenv prefix "$version")/bin/python
-    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 9) or sys.version_info[:2] == (3, 11))' || continue
-    [ -x "$software/python-$version/bin/python" ] || "$python" -m venv "$software/python-$version"
-    "$software/python-$version/bin/pip" install -q --disable-pip-version-check pytest
+# The oldest and the newest Python that the wheel claims and pyenv has, without drivers.
+claimed() {
+    for version in $(pyenv versions --bare 2>/dev/null | sort -V); do
+        "$(pyenv prefix "$version")/bin/python" -c 'import sys; sys.exit(sys.version_info < (3, 9))' && echo "$version"
+    done
+}
+for version in $(claimed | sed -n '1p;$p' | uniq); do
+    [ -x "$software/python-$version/bin/python" ] || "$(pyenv prefix "$version")/bin/python" -m venv "$software/python-$version"
+    bin=$software/python-$version/bin
+    "$bin/pip" install -q --disable-pip-version-check pytest
     installs_wheel "python-$version"
     echo "Python $version"
-    bin=$software/python-$version/bin
     PATH="$bin:$PATH" "$bin/shiftkey" sandbox -q --engine embedded -- "$bin/python" -m pytest core -m "not installed"
 done

@@ -55,6 +55,17 @@ assert [it["UserName"] for it in iam.get_group(GroupName="g")["Users"]] == ["int
 assert [it["GroupName"] for it in iam.list_groups_for_user(UserName="intern")["Groups"]] == ["g"]
 assert iam.list_attached_group_policies(GroupName="g")["AttachedPolicies"] == [{"PolicyName": "p", "PolicyArn": arn}]
 assert [it["GroupName"] for it in iam.list_entities_for_policy(PolicyArn=arn)["PolicyGroups"]] == ["g"]
+pages = list(iam.get_paginator("get_account_authorization_details").paginate(PaginationConfig={"PageSize": 2}))
+assert len(pages) > 3 and all(sum(len(page[it]) for it in page if isinstance(page[it], list)) <= 2 for page in pages)
+told = {it: [entry for page in pages for entry in page[it]] for it in ("UserDetailList", "GroupDetailList", "RoleDetailList", "Policies")}
+intern = next(it for it in told["UserDetailList"] if it["UserName"] == "intern")
+assert intern["GroupList"] == ["g"] and intern["UserPolicyList"][0]["PolicyDocument"]["Version"] == "2012-10-17"
+assert told["GroupDetailList"][0]["AttachedManagedPolicies"] == [{"PolicyName": "p", "PolicyArn": arn}]
+assert {it["RoleName"] for it in told["RoleDetailList"]} >= {"DataEngineer", "Guarded"} and told["RoleDetailList"][0]["RolePolicyList"]
+versions = {it["VersionId"]: it for it in told["Policies"][0]["PolicyVersionList"]}
+assert versions["v2"]["IsDefaultVersion"] and not versions["v5"]["IsDefaultVersion"] and versions["v2"]["Document"] == DOCUMENT
+only = iam.get_account_authorization_details(Filter=["Group"])
+assert only["GroupDetailList"] and not only["UserDetailList"] and not only["Policies"] and not only["IsTruncated"]
 refused("DeleteConflict", iam.delete_group, GroupName="g")
 refused("NoSuchEntity", iam.add_user_to_group, GroupName="g", UserName="nobody")
 refused("NoSuchEntity", iam.get_policy, PolicyArn=arn + "x")

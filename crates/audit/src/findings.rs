@@ -5,7 +5,10 @@ use std::{collections::BTreeSet, time::SystemTime};
 use serde::Serialize;
 use shiftkey::target::names;
 
-use crate::inventory::{Inventory, PasswordState, User};
+use crate::{
+    inventory::{Inventory, PasswordState, User},
+    policies::AtFault,
+};
 
 /// How bad it is, the worst last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -47,6 +50,9 @@ pub struct Finding {
     pub message: String,
     /// What to do.
     pub fix: String,
+    /// The policy that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Box<AtFault>>,
 }
 
 /// What the rules need beside the user.
@@ -62,6 +68,8 @@ pub struct Surroundings<'a> {
     pub mapped: bool,
     /// The time of the audit.
     pub now: SystemTime,
+    /// What was found in IAM's policies.
+    pub policies: &'a [Finding],
 }
 
 /// Why nobody can sign in as this user by IAM; `None` when somebody can, given the right policy.
@@ -79,7 +87,8 @@ pub fn no_way_in(name: &str, mapped: bool) -> Option<&'static str> {
 pub fn of_user(user: &User, around: &Surroundings<'_>) -> Vec<Finding> {
     let break_glass = around.break_glass == Some(user.name.as_str());
     let mut found = Vec::new();
-    let mut note = |severity, code, message: String, fix: &str| found.push(Finding { severity, code, message, fix: fix.to_owned() });
+    let mut note =
+        |severity, code, message: String, fix: &str| found.push(Finding { severity, code, message, fix: fix.to_owned(), policy: None });
     let used = user.last_password_login.map(|at| humantime::format_rfc3339_seconds(at).to_string());
     let state = user.password.state;
     match (user.superuser, state, &used) {
@@ -146,12 +155,12 @@ pub fn of_user(user: &User, around: &Surroundings<'_>) -> Vec<Finding> {
         }
     }
     let made_by_aws = user.auto_created || user.name.starts_with("IAM:") || user.name.starts_with("IAMR:");
-    let answered_for = around.known.map_or(!user.groups.is_empty(), |known| known.contains(&user.name));
+    let answered_for = around.known.map_or(!user.groups.is_empty() || !user.roles.is_empty(), |known| known.contains(&user.name));
     if made_by_aws && !answered_for {
         let message = if around.known.is_some() {
             "came into being by a sign-in, and is not on the list of known users"
         } else {
-            "came into being by a sign-in, and is in no group"
+            "came into being by a sign-in, is in no group and has no role"
         };
         note(Severity::Medium, "auto_created", message.into(), "drop it, or put it where it belongs");
     }
@@ -168,15 +177,19 @@ pub fn of_warehouse(it: &Inventory, around: &Surroundings<'_>) -> Vec<Finding> {
             code: "no_break_glass",
             message: "no break-glass user is configured".into(),
             fix: "say break_glass = \"NAME\" in the configuration: the superuser that keeps its password".into(),
+            policy: None,
         }),
         Some(name) if !it.user(name).is_some_and(|user| user.superuser) => found.push(Finding {
             severity: Severity::High,
             code: "break_glass_useless",
             message: format!("the break-glass user '{}' is no superuser here", name.escape_debug()),
             fix: "correct break_glass in the configuration, or create the user".into(),
+            policy: None,
         }),
         Some(_) => {}
     }
+    found.extend_from_slice(around.policies);
+    found.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     found
 }
 
@@ -220,10 +233,16 @@ mod tests {
             ("a name AWS does not take", user("we\"ird", Disabled, |_| ()), vec!["no_way_in"]),
             ("AWS's own name", user("IAMR:role", Disabled, |it| (it.last_iam_login, it.groups) = (at(5), vec!["g".into()])), vec![]),
             ("made by a sign-in", user("a", Disabled, |it| (it.last_iam_login, it.auto_created) = (at(5), true)), vec!["auto_created"]),
+            (
+                "made by a sign-in, with a role",
+                user("a", Disabled, |it| (it.last_iam_login, it.auto_created, it.roles) = (at(5), true, vec!["r".into()])),
+                vec![],
+            ),
             ("knocks", user("a", Disabled, |it| (it.last_iam_login, it.last_failure) = (at(5), at(6))), vec!["still_tried"]),
             ("knocked before", user("a", Disabled, |it| (it.last_iam_login, it.last_failure) = (at(5), at(4))), vec![]),
         ] {
-            let around = Surroundings { break_glass: Some("glass"), known: None, log: true, mapped: false, now: at(50).unwrap() };
+            let around =
+                Surroundings { break_glass: Some("glass"), known: None, log: true, mapped: false, now: at(50).unwrap(), policies: &[] };
             let codes: Vec<_> = of_user(&user, &around).iter().map(|it| it.code).collect();
             assert_eq!(codes, expected, "{sentence}");
         }
@@ -232,7 +251,7 @@ mod tests {
     #[test]
     fn a_list_of_known_users_and_a_workgroup_change_what_is_found() {
         let known = BTreeSet::from(["a".to_owned()]);
-        let around = Surroundings { break_glass: None, known: Some(&known), log: false, mapped: true, now: at(50).unwrap() };
+        let around = Surroundings { break_glass: None, known: Some(&known), log: false, mapped: true, now: at(50).unwrap(), policies: &[] };
         let codes = |name: &str| {
             let user = user(name, PasswordState::Disabled, |it| it.auto_created = true);
             of_user(&user, &around).iter().map(|it| it.code).collect::<Vec<_>>()
@@ -244,7 +263,7 @@ mod tests {
     #[test]
     fn the_break_glass_user_must_be_a_superuser() {
         let mut it = Inventory { users: vec![user("glass", PasswordState::Yes, |_| ())], ..Inventory::default() };
-        let around = |name| Surroundings { break_glass: name, known: None, log: true, mapped: false, now: at(1).unwrap() };
+        let around = |name| Surroundings { break_glass: name, known: None, log: true, mapped: false, now: at(1).unwrap(), policies: &[] };
         let code = |it: &Inventory, name| of_warehouse(it, &around(name)).first().map(|it| it.code);
         assert_eq!(code(&it, None), Some("no_break_glass"));
         assert_eq!(code(&it, Some("glass")), Some("break_glass_useless"));

@@ -27,6 +27,8 @@ pub struct User {
     pub createdb: bool,
     /// Groups that it is always in, sorted.
     pub groups: Vec<String>,
+    /// Roles that it was granted, sorted.
+    pub roles: Vec<String>,
     /// Whether it can sign in by password.
     pub password: Password,
     /// Until when the password is good.
@@ -107,6 +109,8 @@ pub struct Inventory {
     pub log_since: Option<SystemTime>,
     /// The users, sorted by name, without AWS's own.
     pub users: Vec<User>,
+    /// The groups' names, sorted.
+    pub groups: Vec<String>,
     /// What could not be seen.
     pub unseen: Vec<Unseen>,
     /// Sign-ins by IAM: user as logged, guid, time. Read only when they are to be joined.
@@ -127,7 +131,7 @@ pub async fn read(session: &mut Session, serverless: bool, guids: bool) -> Resul
     let mut it = Inventory { reader, reader_is_superuser: superuser, ..Inventory::default() };
     it.users = users(session.query(queries::USERS).await?);
     match session.query(queries::GROUPS).await {
-        Ok(rows) => groups(&mut it.users, rows),
+        Ok(rows) => it.groups = groups(&mut it.users, rows),
         Err(error) => it.miss("groups", &error, "reading pg_group takes no right on Redshift"),
     }
     match session.query(queries::PASSWORDS).await {
@@ -135,12 +139,10 @@ pub async fn read(session: &mut Session, serverless: bool, guids: bool) -> Resul
         Err(error) => it.miss("who has a password", &error, "sign in as a superuser: --db-user NAME"),
     }
     read_log(session, &mut it, serverless, guids).await?;
-    // What is wider than what somebody needs is not in the warehouse.
-    it.unseen.push(Unseen {
-        what: "IAM policies that are wider than their users".into(),
-        why: "an audit reads the warehouse only".into(),
-        hint: "`shiftkey policy lint` judges policies".into(),
-    });
+    match session.query(queries::ROLES).await {
+        Ok(rows) => roles(&mut it, rows),
+        Err(error) => it.miss("roles", &error, "reading svv_user_grants takes no right on Redshift"),
+    }
     it.settle();
     Ok(it)
 }
@@ -195,16 +197,40 @@ fn users(rows: Rows) -> Vec<User> {
     users
 }
 
-fn groups(users: &mut [User], rows: Rows) {
+/// Puts users into their groups, and gives the groups' names.
+fn groups(users: &mut [User], rows: Rows) -> Vec<String> {
+    let mut names = Vec::new();
     let places: HashMap<i64, usize> = users.iter().enumerate().map(|(place, user)| (user.id, place)).collect();
     for row in rows {
-        let [Some(group), Some(members)] = row.as_slice() else { continue };
+        let [Some(group), members] = row.as_slice() else { continue };
+        names.push(group.clone());
+        let Some(members) = members else { continue };
         let ids = members.trim_matches(['{', '}']).split(',').filter_map(|id| id.trim().parse().ok());
         for place in ids.filter_map(|id: i64| places.get(&id)) {
             users[*place].groups.push(group.clone());
         }
     }
     users.iter_mut().for_each(|user| user.groups.sort());
+    names.sort();
+    names
+}
+
+fn roles(it: &mut Inventory, rows: Rows) {
+    let places: HashMap<String, usize> = it.users.iter().enumerate().map(|(place, user)| (user.name.clone(), place)).collect();
+    for row in rows {
+        let [Some(user), Some(role)] = row.as_slice() else { continue };
+        if let Some(place) = places.get(user) {
+            it.users[*place].roles.push(role.clone());
+        }
+    }
+    it.users.iter_mut().for_each(|user| user.roles.sort());
+    if !it.reader_is_superuser {
+        it.unseen.push(Unseen {
+            what: "roles of other users".into(),
+            why: "svv_user_grants shows everybody his own".into(),
+            hint: "sign in as a superuser, or GRANT ACCESS SYSTEM TABLE".into(),
+        });
+    }
 }
 
 /// The catalog tells something only where it tells users apart: a column that is masked, or empty, for all says nothing.

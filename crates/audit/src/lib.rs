@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! Session ── inventory ──> findings ──> report          (reads)
+//! IAM ────── policies ──────┘
 //!                 └──────> lockdown: plan -> run -> verify, with a journal
 //! ```
 
@@ -13,6 +14,7 @@ pub mod findings;
 pub mod inventory;
 pub mod lockdown;
 mod logins;
+pub mod policies;
 pub mod queries;
 mod random;
 pub mod report;

@@ -22,6 +22,9 @@ pub const USERS: Query = Query(
 /// Name, and members' ids as `{1,2}`. Everybody may read it.
 pub const GROUPS: Query = Query("select groname, grolist from pg_group");
 
+/// Name, and a role that was granted to it. Superusers see all, others their own.
+pub const ROLES: Query = Query("select trim(user_name), trim(role_name) from svv_user_grants");
+
 /// Name, and `none`, `masked` or `stored`. Superusers alone may read it.
 pub const PASSWORDS: Query =
     Query("select usename, case when passwd is null then 'none' when passwd like '*%' then 'masked' else 'stored' end from pg_shadow");

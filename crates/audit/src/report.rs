@@ -72,10 +72,11 @@ impl Report {
         html::page(self)
     }
 
-    /// Comma-separated values with a heading (RFC 4180). A cell that a spreadsheet would take for a formula begins with `'`.
+    /// Comma-separated values with a heading (RFC 4180): users, then findings of the warehouse, which have no user. A cell that a
+    /// spreadsheet would take for a formula begins with `'`.
     pub fn csv(&self) -> String {
         let mut text = "user,superuser,createdb,groups,password,told_by,valid_until,last_password_login,last_iam_login,last_failure,\
-                        principals,severity,findings\r\n"
+                        principals,severity,findings,about,roles\r\n"
             .to_owned();
         for (user, found) in self.ranked() {
             let codes: Vec<&str> = found.iter().map(|it| it.code).collect();
@@ -93,8 +94,13 @@ impl Report {
                 user.principals.join(" "),
                 found.first().map_or("", |it| it.severity.name()).to_owned(),
                 codes.join(" "),
+                String::new(),
+                user.roles.join(" "),
             ];
             let _ = write!(text, "{}\r\n", cells.map(|cell| quoted(&cell)).join(","));
+        }
+        for Finding { severity, code, message, .. } in &self.findings {
+            let _ = write!(text, "{}{},{code},{},\r\n", ",".repeat(11), severity.name(), quoted(message));
         }
         text
     }
@@ -136,7 +142,7 @@ mod tests {
     #[test]
     fn no_name_becomes_markup() {
         let users = vec![User { name: "<script>alert(1)</script>\"&'".into(), ..User::default() }];
-        let around = Surroundings { break_glass: None, known: None, log: false, mapped: false, now: SystemTime::UNIX_EPOCH };
+        let around = Surroundings { break_glass: None, known: None, log: false, mapped: false, now: SystemTime::UNIX_EPOCH, policies: &[] };
         let page = Report::new("t<b>", Inventory { users, ..Inventory::default() }, &around).html();
         assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;&quot;&amp;&#39;") && page.contains("t&lt;b&gt;"));
         assert!(!page.contains("<script") && !page.contains("http://") && !page.contains("https://") && !page.contains("t<b>"));

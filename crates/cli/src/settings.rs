@@ -31,8 +31,7 @@ pub(crate) struct Settings {
 impl Settings {
     #[expect(clippy::disallowed_methods, reason = "the one place that reads them")]
     pub(crate) fn capture(global: GlobalOptions) -> Self {
-        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
-        let env = Env { vars: env::vars_os().filter_map(text).collect(), home: env::home_dir(), cwd: env::current_dir().ok() };
+        let env = Env::new(env::vars_os(), env::home_dir(), env::current_dir().ok());
         Self { terminal: Terminal::default(), env, global, shiftkey: OnceLock::new() }
     }
 

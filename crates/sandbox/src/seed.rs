@@ -150,6 +150,7 @@ fn warehouse(n: usize, kind: WarehouseKind, account: &str, region: &str, name: &
         admin: "awsuser".to_owned(),
         tags: BTreeMap::from([("env".to_owned(), environment.to_owned())]),
         custom_domain: domain.map(str::to_owned),
+        keeps_passwords: Vec::new(),
     }
 }
 

@@ -62,6 +62,8 @@ pub struct Warehouse {
     pub tags: BTreeMap<String, String>,
     /// A registered custom domain.
     pub custom_domain: Option<String>,
+    /// Users (`*` and `?` are wildcards) whose `PASSWORD DISABLE` is taken and changes nothing: a warehouse that does not do what it says.
+    pub keeps_passwords: Vec<String>,
 }
 
 impl Warehouse {
@@ -109,6 +111,8 @@ pub struct DbUser {
     pub password: Option<String>,
     /// Permanent memberships.
     pub groups: Vec<String>,
+    /// Roles of the database that it was granted, beside `sys:monitor`.
+    pub roles: Vec<String>,
     /// `VALID UNTIL`: it bounds the password only.
     pub valid_until: Option<SystemTime>,
 }

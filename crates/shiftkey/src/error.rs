@@ -36,6 +36,20 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// Every kind, by name.
+    pub const ALL: [Self; 10] = [
+        Self::ClientMissing,
+        Self::Config,
+        Self::Denied,
+        Self::IdentityExpired,
+        Self::LoginRefused,
+        Self::NoIdentity,
+        Self::NoSuchTarget,
+        Self::Throttled,
+        Self::Unexpected,
+        Self::Unreachable,
+    ];
+
     /// The stable name that `--json` prints.
     pub fn name(self) -> &'static str {
         match self {
@@ -54,19 +68,7 @@ impl ErrorKind {
 
     /// The kind of this stable name.
     pub fn from_name(name: &str) -> Option<Self> {
-        let all = [
-            Self::ClientMissing,
-            Self::Config,
-            Self::Denied,
-            Self::IdentityExpired,
-            Self::LoginRefused,
-            Self::NoIdentity,
-            Self::NoSuchTarget,
-            Self::Throttled,
-            Self::Unexpected,
-            Self::Unreachable,
-        ];
-        all.into_iter().find(|kind| kind.name() == name)
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
     /// Whether the same call may succeed later with nothing changed.

@@ -6,6 +6,25 @@
 //! Env ──── profile ─┘
 //! ```
 //!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use shiftkey::{Config, Env, Overrides, Shiftkey};
+//!
+//! let env = Env::new(std::env::vars_os(), std::env::home_dir(), std::env::current_dir().ok());
+//! let target = Config::load(&env, None)?.resolve("prod/analytics", &Overrides::default())?;
+//! let shiftkey = Shiftkey::builder().env(env).as_the_environment_says(true)?.build();
+//!
+//! let login = shiftkey.login(&target).await?; // user, password and endpoint, from the cache or from AWS
+//! println!("{} at {}", login.credential.db_user, login.endpoint.host);
+//!
+//! let (connection, _) = shiftkey.connect(&target, &shiftkey.options()).await?; // or signed in, its certificate verified
+//! let stream = connection.replay(); // for `tokio_postgres::Config::connect_raw`
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Examples for tokio-postgres, deadpool and sqlx stand beside the crate, and `docs/rust.md` explains them.
+//!
 //! Nothing here reads the process environment or the home directory, prints, exits or installs a global: the
 //! caller passes an [`Env`], a [`Clock`] and, if a person may be asked for an MFA code, a [`Prompt`]. (The AWS
 //! SDK's own provider chain reads what it documents.)

@@ -105,6 +105,13 @@ pub struct Story {
     pub finished: bool,
 }
 
+impl Drop for Journal {
+    fn drop(&mut self) {
+        // Closing would do, but for a program that is being started meanwhile and has the same file open until it runs.
+        let _ = self.file.unlock();
+    }
+}
+
 impl Journal {
     /// Opens or creates the journal at `path` for this process alone.
     ///
@@ -251,6 +258,8 @@ mod tests {
         let path = dir.path().join("journal");
         let held = Journal::open(&path).unwrap();
         assert!(Journal::open(&path).unwrap_err().to_string().contains("another lockdown"));
+        // As a program has it that is being started.
+        let _copy = held.file.try_clone().unwrap();
         drop(held);
         std::fs::write(&path, "no journal\n").unwrap();
         assert!(Journal::open(&path).unwrap_err().to_string().contains("line 1"));

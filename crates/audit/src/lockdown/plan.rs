@@ -102,7 +102,12 @@ pub fn plan(it: &Inventory, wanted: &Wanted) -> Result<Plan> {
                     plan.warnings.push((user.name.clone(), format!("signed in by password at {at}")));
                 }
             }
-            Err(why) => plan.skipped.push((user.name.clone(), why.to_owned())),
+            Err(why) => {
+                // The one reason that a flag overrides and that does not name it.
+                let overridden = !user.superuser && no_way_in(&user.name, wanted.mapped) == Some(why);
+                let flag = if overridden { ": --lock-out-unproven" } else { "" };
+                plan.skipped.push((user.name.clone(), format!("{why}{flag}")));
+            }
         }
     }
     Ok(plan)
@@ -266,6 +271,16 @@ mod tests {
         let all = plan(&inventory(), &wanted(|_| ())).unwrap();
         assert_eq!(all.steps.len() + all.skipped.len(), 7, "who is left out is told why");
         assert_eq!(all.warnings.len(), 2);
+        let why = |plan: &Plan, name: &str| plan.skipped.iter().find(|(user, _)| user == name).unwrap().1.clone();
+        for (plan, name, starts, flag) in [
+            (&all, "we\"ird", "AWS issues no credential", true),
+            (&all, "IAMR:role", "only its own AWS identity", true),
+            (&all, "zeus", "a superuser", false),
+            (&plan(&inventory(), &wanted(|it| it.mapped = true)).unwrap(), "busy", "on a serverless workgroup", true),
+        ] {
+            let why = why(plan, name);
+            assert!(why.starts_with(starts) && why.contains("--lock-out-unproven") == flag, "{name}: {why}");
+        }
     }
 
     #[test]

@@ -74,8 +74,7 @@ fn notes(page: &mut String, report: &Report) {
     }
     for Finding { severity, message, fix, .. } in &report.findings {
         let name = severity.name();
-        let _ =
-            write!(page, "<div class=\"note {name}\"><span class=\"pill\">{name}</span>{}<p>{}</p></div>", escape(message), escape(fix));
+        let _ = write!(page, "<div class=\"note {name}\"><span class=\"pill\">{name}</span>{}<p>{}</p></div>", escape(message), prose(fix));
     }
     if !report.seen.unseen.is_empty() {
         page.push_str("<h2>What could not be seen</h2>");
@@ -110,7 +109,8 @@ fn row(page: &mut String, user: &User, found: &[Finding]) {
     let _ = write!(page, "<tr class=\"{tone}\"><td><span class=\"name\">{}</span><br>", escape(&user.name));
     let rights = [(user.superuser, "superuser"), (user.createdb && !user.superuser, "creates databases")];
     let rights = rights.into_iter().filter(|(has, _)| *has).map(|(_, right)| right.to_owned());
-    for tag in rights.chain(user.groups.iter().map(|group| format!("in {}", escape(group)))) {
+    let groups = user.groups.iter().map(|group| format!("in {}", escape(group)));
+    for tag in rights.chain(groups).chain(user.roles.iter().map(|role| format!("role {}", escape(role)))) {
         let _ = write!(page, "<span class=\"tag\">{tag}</span>");
     }
     let _ = write!(page, "</td><td data-of=\"Password\">{}", user.password.state.name());

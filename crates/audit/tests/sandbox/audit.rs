@@ -4,11 +4,13 @@ use std::time::SystemTime;
 
 use shiftkey_audit::{
     cloudtrail,
-    findings::Surroundings,
+    findings::{Finding, Surroundings},
     inventory::{self, PasswordState},
+    policies,
     report::Report,
 };
 use shiftkey_sandbox::{
+    engine::Engine,
     seed::analytics,
     world::{ConnectionRecord, DbUser, WarehouseId, WarehouseKind},
 };
@@ -37,6 +39,7 @@ async fn a_superuser_sees_all_and_every_risk_is_named() {
     for engine in engines() {
         let world = World::start(engine).await;
         world.add(&["we\"ird", "Ünit"]);
+        world.sandbox.world().update(&analytics(), |it| it.users.get_mut("Ünit").unwrap().roles = vec!["sys:dba".into(), "loader".into()]);
         for (user, event, method, guid) in [
             ("etl", "authenticated", "password", None),
             ("IAM:alice", "authenticated", "IAM AssumeUser", Some("guid-1")),
@@ -54,8 +57,8 @@ async fn a_superuser_sees_all_and_every_risk_is_named() {
         cloudtrail::join(&mut seen, &cloudtrail::parse(event.as_bytes()).unwrap());
         assert_eq!((seen.reader.as_str(), seen.reader_is_superuser, seen.passwords_are_told), ("awsuser", true, true));
         assert_eq!(seen.log, "stl_connection_log");
-        assert_eq!(seen.unseen.iter().map(|it| it.what.split(' ').next().unwrap()).collect::<Vec<_>>(), ["IAM", "who"]);
-        let around = Surroundings { break_glass: None, known: None, log: true, mapped: false, now: SystemTime::UNIX_EPOCH };
+        assert_eq!(seen.unseen.iter().map(|it| it.what.split(' ').next().unwrap()).collect::<Vec<_>>(), ["who"]);
+        let around = Surroundings { break_glass: None, known: None, log: true, mapped: false, now: SystemTime::UNIX_EPOCH, policies: &[] };
         let report = Report::new("t", seen, &around);
         let found: Vec<(&str, String)> = report
             .ranked()
@@ -74,12 +77,15 @@ async fn a_superuser_sees_all_and_every_risk_is_named() {
         assert_eq!(found, expected.map(|(name, codes)| (name, codes.to_owned())));
         let alice = report.seen.user("alice").unwrap();
         assert_eq!((alice.groups.as_slice(), alice.principals.as_slice()), (&["analysts".to_owned()][..], &["arn:a".to_owned()][..]));
+        assert_eq!(report.seen.user("Ünit").unwrap().roles, ["loader", "sys:dba"]);
+        assert!(report.html().contains("role sys:dba") && report.csv().contains("has_password,,loader sys:dba\r\n"));
         let json = report.json();
         assert_eq!(
             (json["summary"]["critical"].as_u64(), json["users"][2]["findings"][0]["code"].as_str()),
             (Some(1), Some("uses_password"))
         );
-        assert_eq!(report.csv().lines().count(), 8);
+        assert_eq!(report.csv().lines().count(), 9, "a heading, seven users and the warehouse");
+        assert_eq!(report.seen.groups, ["analysts", "engineers"]);
         world.sandbox.stop().await;
     }
 }
@@ -96,12 +102,14 @@ async fn who_may_see_less_is_told_what_is_missing() {
         assert!(seen.unseen[0].why.contains("42501"), "{:?}", seen.unseen[0]);
         assert_eq!(seen.user("etl").unwrap().password.state, PasswordState::Unknown);
         assert_eq!(seen.user("alice").unwrap().groups, ["analysts"], "groups are everybody's to see");
+        assert_eq!(missing[2], "roles of other users");
         // A monitor sees who signs in.
         world.sandbox.world().update(&analytics(), |it| it.users.get_mut("alice").unwrap().monitor = true);
         world.sandbox.world().log_connection(&analytics(), record("etl", "authenticated", "password", None));
         let seen = inventory::read(&mut session, false, false).await.unwrap();
         let etl = seen.user("etl").unwrap().password;
         assert_eq!((etl.state, etl.told_by), (PasswordState::Yes, "a sign-in by password in the log"));
+        assert_eq!(seen.user("alice").unwrap().roles, ["sys:monitor"]);
         world.sandbox.stop().await;
     }
 }
@@ -119,4 +127,71 @@ async fn a_workgroup_is_read_by_its_own_log() {
         assert!(seen.user("IAM:security").unwrap().last_iam_login.is_some());
         world.sandbox.stop().await;
     }
+}
+
+/// The findings of the policies about this target, and what was not seen.
+async fn of_policies(world: &World, name: &str, user: Option<&str>) -> (Vec<String>, Vec<String>) {
+    let target = world.target(name, user);
+    let mut session = world.session(&target).await;
+    let mut seen = inventory::read(&mut session, false, false).await.unwrap();
+    seen.unseen.clear();
+    let found = policies::read(&world.shiftkey, &target, &mut seen, SystemTime::UNIX_EPOCH).await;
+    let line = |it: &Finding| format!("{} {}: {}", it.severity.name(), it.code, it.message);
+    (found.iter().map(line).collect(), seen.unseen.iter().map(|it| format!("{}; {}", it.what, it.hint)).collect())
+}
+
+#[tokio::test]
+async fn policies_are_held_against_the_users_that_there_are() {
+    let world = World::start(Engine::Embedded).await;
+    let user = |name: &str| format!("arn:aws:redshift:*:*:dbuser:analytics/{name}");
+    let login = |sid: &str, resource: String| serde_json::json!({ "Sid": sid, "Effect": "Allow", "Action": "redshift:GetClusterCredentials", "Resource": resource });
+    let document = serde_json::json!({ "Version": "2012-10-17", "Statement": [
+        login("Reports", user("report*")),
+        login("Own", user("${aws:username}")),
+        login("Gone", user("left")),
+        login("Elsewhere", "arn:aws:redshift:*:*:dbuser:finance/*".to_owned()),
+    ] });
+    world.sandbox.put_user_policy("intern", "loose", Some(&document));
+    let security = "policy sandbox0 of user security, statement 1: lets";
+    let admin = "; they administer IAM, and could give themselves as much";
+    let (found, unseen) = of_policies(&world, "prod/analytics", Some("awsuser")).await;
+    let (strangers, rest): (Vec<String>, Vec<String>) = found.iter().cloned().partition(|it| it.contains("strangers"));
+    assert_eq!(
+        rest,
+        [
+            "medium policy_wider_than_users: policy loose of user intern, statement 1 'Reports': lets them sign in as \
+             reporting by a pattern"
+                .to_owned(),
+            format!(
+                "medium policy_reaches_anybody: {security} them sign in as any name, so as 5 users, superusers among them: awsuser, and creates users by signing in{admin}"
+            ),
+            format!("medium policy_joins_groups: {security} their sessions join any group, so analysts, engineers{admin}"),
+            "low policy_names_nobody: policy loose of user intern, statement 3 'Gone': names what the warehouse does not have: left"
+                .to_owned(),
+        ]
+    );
+    assert_eq!((strangers.len(), unseen.len()), (4, 0), "{strangers:?} {unseen:?}");
+    assert!(
+        strangers[0].ends_with("statement 2: lets in, as users that AWS makes of them, who has none here: user alice"),
+        "{strangers:?}"
+    );
+    // More than one page of IAM's.
+    for number in 0..450 {
+        world.sandbox.create_user(&format!("crowd{number}"));
+    }
+    let calls = world.sandbox.calls().count("GetAccountAuthorizationDetails");
+    assert_eq!(of_policies(&world, "prod/analytics", Some("awsuser")).await.0, found);
+    assert_eq!(world.sandbox.calls().count("GetAccountAuthorizationDetails") - calls, 3);
+    world.sandbox.stop().await;
+}
+
+#[tokio::test]
+async fn who_may_not_read_iam_is_told_what_to_allow() {
+    let world = World::start(Engine::Embedded).await;
+    let denied = serde_json::json!({ "Version": "2012-10-17", "Statement": { "Effect": "Deny", "Action": "iam:Get*", "Resource": "*" } });
+    world.sandbox.put_user_policy("security", "denied", Some(&denied));
+    let (found, unseen) = of_policies(&world, "prod/analytics", Some("awsuser")).await;
+    assert_eq!((found, unseen.len()), (Vec::new(), 1));
+    assert!(unseen[0].contains(r#"{"Effect": "Allow", "Action": "iam:GetAccountAuthorizationDetails", "Resource": "*"}"#), "{unseen:?}");
+    world.sandbox.stop().await;
 }

@@ -171,6 +171,42 @@ async fn a_surprise_stops_before_anybody_of_the_batch_is_touched() {
     world.sandbox.stop().await;
 }
 
+/// A warehouse that says that it took the password away, and did not.
+#[tokio::test]
+async fn a_password_that_stays_stops_everything() {
+    for engine in engines() {
+        for (liar, starts, touched) in [
+            // Seen on a user of our own, before anybody is touched.
+            ("shiftkey_canary_*", "the trial with a user of our own: the warehouse still takes a password that was disabled", vec![]),
+            // Of the second of a batch: the first is done, the next batch not begun.
+            ("one", "one: the warehouse took the statement, and the catalog still shows a password", vec!["etl"]),
+        ] {
+            let world = World::start(engine.clone()).await;
+            world.add(&["one", "two"]);
+            let lie = |names: Vec<String>| world.sandbox.world().update(&analytics(), |it| it.keeps_passwords = names).unwrap();
+            lie(vec![liar.to_owned()]);
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("journal");
+            let case = Case::new(&world, &path);
+            case.plan(false).await;
+            let error = case.run(0).await.unwrap_err();
+            assert!(error.message().starts_with(starts), "{error}");
+            let gone: Vec<&str> = ["etl", "one", "reporting", "two"].into_iter().filter(|user| !world.has_password(user)).collect();
+            assert_eq!(gone, touched, "{liar}");
+            let journal = Journal::open(&path).unwrap();
+            assert!(journal.story().is_open() && journal.story().stopped.as_ref().unwrap().starts_with(starts));
+            drop(journal);
+            let users = world.sandbox.world().warehouse(&analytics()).unwrap().users;
+            assert!(!users.keys().any(|user| user.contains("canary")), "our own user is gone");
+            // Mended, it goes on.
+            lie(Vec::new());
+            case.run(0).await.unwrap();
+            assert!(case.verdicts().await.iter().all(|(_, verdict)| *verdict == Verdict::Refused));
+            world.sandbox.stop().await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn who_is_enabled_again_gets_in_by_password_and_the_journal_knows() {
     for engine in engines() {

@@ -62,6 +62,9 @@ pub(crate) struct AuditArgs {
     /// Users that somebody answers for, one a line; others that came into being by a sign-in are a finding
     #[arg(long, value_name = "FILE")]
     pub(crate) known: Option<PathBuf>,
+    /// Do not read IAM's policies, which tell who may sign in as whom
+    #[arg(long)]
+    pub(crate) no_iam: bool,
     /// Exit with 1 when a finding is this bad or worse
     #[arg(long, value_name = "SEVERITY")]
     pub(crate) fail_on: Option<SeverityArg>,

@@ -4,9 +4,11 @@ use std::{collections::BTreeSet, path::Path};
 
 use shiftkey::{Clock, Error, ErrorKind, Result, SystemClock, Target, Warehouse, dial::Options};
 use shiftkey_audit::{
-    Session, cloudtrail,
-    findings::{Severity, Surroundings},
+    Session,
+    cloudtrail::{self, Issuance},
+    findings::{Finding, Severity, Surroundings},
     inventory::{self, Inventory},
+    policies,
     report::{Report, time},
 };
 
@@ -25,18 +27,16 @@ pub(crate) async fn audit(args: &AuditArgs, settings: &Settings, printer: &Print
     for path in &args.cloudtrail {
         events.extend(cloudtrail::parse(&read(path)?).map_err(|error| in_file(path, &error))?);
     }
-    let options = Options { env: settings.env.clone(), ..Options::default() };
-    let mut session = Session::open(&settings.shiftkey()?, &target, &options).await?;
-    let mut seen = inventory::read(&mut session, is_mapped(&target), !args.cloudtrail.is_empty()).await?;
-    if !args.cloudtrail.is_empty() {
-        cloudtrail::join(&mut seen, &events);
-    }
+    let seen = seen(args, &target, &events, settings, printer).await;
+    printer.progress("");
+    let (seen, policies) = seen?;
     let around = Surroundings {
         break_glass: target.break_glass.as_deref(),
         known: known.as_ref(),
         log: !seen.log.is_empty(),
         mapped: is_mapped(&target),
         now: SystemClock.now(),
+        policies: &policies,
     };
     let report = Report::new(&target.label, seen, &around);
     match args.format {
@@ -48,6 +48,31 @@ pub(crate) async fn audit(args: &AuditArgs, settings: &Settings, printer: &Print
     }
     let bad = args.fail_on.is_some_and(|limit| report.worst() >= Some(limit.into()));
     if bad { Err(Failure::Reported(ErrorKind::Unexpected)) } else { Ok(()) }
+}
+
+/// What the warehouse and IAM say.
+async fn seen(
+    args: &AuditArgs,
+    target: &Target,
+    events: &[Issuance],
+    settings: &Settings,
+    printer: &Printer,
+) -> Result<(Inventory, Vec<Finding>)> {
+    let options = Options { env: settings.env.clone(), ..Options::default() };
+    let shiftkey = settings.shiftkey()?;
+    printer.progress("reading the warehouse");
+    let mut session = Session::open(&shiftkey, target, &options).await?;
+    let mut seen = inventory::read(&mut session, is_mapped(target), !args.cloudtrail.is_empty()).await?;
+    if !args.cloudtrail.is_empty() {
+        cloudtrail::join(&mut seen, events);
+    }
+    if args.no_iam {
+        policies::unasked(&mut seen);
+        return Ok((seen, Vec::new()));
+    }
+    printer.progress("reading IAM's policies");
+    let found = policies::read(&shiftkey, target, &mut seen, SystemClock.now()).await;
+    Ok((seen, found))
 }
 
 /// Whether AWS maps identities to users, so that there is no choosing one.
@@ -65,7 +90,7 @@ fn text(report: &Report, printer: &Printer) -> Result<(), Failure> {
             vec![
                 shown(&user.name),
                 if user.superuser { "yes" } else { "" }.to_owned(),
-                shown(&user.groups.join(" ")),
+                shown(&[&user.groups[..], &user.roles[..]].concat().join(" ")),
                 user.password.state.name().to_owned(),
                 time(user.last_password_login),
                 time(user.last_iam_login),
@@ -73,7 +98,7 @@ fn text(report: &Report, printer: &Printer) -> Result<(), Failure> {
             ]
         })
         .collect();
-    printer.table(&["USER", "SUPERUSER", "GROUPS", "PASSWORD", "LAST BY PASSWORD", "LAST BY IAM", "FINDINGS"], &rows)?;
+    printer.table(&["USER", "SUPERUSER", "GROUPS, ROLES", "PASSWORD", "LAST BY PASSWORD", "LAST BY IAM", "FINDINGS"], &rows)?;
     let counts = Severity::ALL.iter().rev().map(|severity| format!("{} {}", report.summary[severity.name()], severity.name()));
     let counts = counts.collect::<Vec<_>>().join(", ");
     printer.line(&format!("\n{} users: {counts}, {} in order", rows.len(), report.summary["none"]))?;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use serde_json::json;
-use shiftkey::target::host::HostName;
+use shiftkey::{ErrorKind, target::host::HostName};
 use shiftkey_sandbox::{engine::Engine, seed::analytics};
 
 use crate::harness::{Own, Test};
@@ -42,6 +42,22 @@ fn configurations_in_documents_have_no_mistakes() {
         }
     }
     assert!(found > 0);
+}
+
+#[test]
+fn the_document_for_rust_knows_every_kind_of_error_and_every_example() {
+    let text = read("docs/rust.md");
+    let rows: Vec<_> =
+        text.split_once("| may pass by itself |\n|---|---|---|\n").unwrap().1.lines().take_while(|line| !line.is_empty()).collect();
+    assert_eq!(rows.len(), ErrorKind::ALL.len());
+    for (row, kind) in rows.iter().zip(ErrorKind::ALL) {
+        let ending = if kind.is_transient() { "| yes |" } else { "| no |" };
+        assert!(row.starts_with(&format!("| `{kind:?}` |")) && row.ends_with(ending), "{kind:?}: {row}");
+    }
+    for link in text.split("](../").skip(1).map(|rest| rest.split(')').next().unwrap()) {
+        assert!(!read(link).is_empty());
+    }
+    assert!(text.matches("](../crates/shiftkey/examples/").count() == 3);
 }
 
 /// All keys of the grammar, as the binary tells them to somebody who has mistyped one beyond recognition.

@@ -15,7 +15,7 @@ use crate::harness::{Own, Ran, Test, installed};
 const USERS: [&str; 4] = ["etl", "one", "reporting", "two"];
 
 /// A sandbox with four ordinary users that have passwords, and a place for one story.
-fn story() -> (Own, Arc<TempDir>) {
+pub(crate) fn story() -> (Own, Arc<TempDir>) {
     let sandbox = Own::start(Engine::Embedded);
     for name in ["one", "two"] {
         let user = DbUser { name: name.into(), password: Some("Secret-of-all-1".into()), ..DbUser::default() };
@@ -24,7 +24,7 @@ fn story() -> (Own, Arc<TempDir>) {
     (sandbox, Arc::new(tempfile::tempdir().unwrap()))
 }
 
-fn typed(sandbox: &Sandbox, dir: &Arc<TempDir>, args: &[&str]) -> Test {
+pub(crate) fn typed(sandbox: &Sandbox, dir: &Arc<TempDir>, args: &[&str]) -> Test {
     Test::against_as(sandbox, "security", dir).env("SHIFTKEY_RATE", "1000:1000").args(args).args(["prod/analytics", "--db-user", "awsuser"])
 }
 
@@ -40,19 +40,56 @@ fn with_password(sandbox: &Sandbox) -> Vec<String> {
 #[test]
 fn an_audit_is_printed_for_everyone_who_reads_it() {
     let (sandbox, dir) = story();
-    run(&sandbox, &dir, &["audit"]).success().out("medium has_password").out("7 users: 0 critical").out("not seen: IAM policies");
+    run(&sandbox, &dir, &["audit"]).success().out("medium has_password").out("7 users: 0 critical");
     let json = run(&sandbox, &dir, &["audit", "--json"]).success().json();
     assert_eq!((json["summary"]["medium"].as_u64(), json["reader"].as_str()), (Some(4), Some("awsuser")));
     assert_eq!(json["users"][2]["password"], serde_json::json!({ "state": "yes", "told_by": "pg_shadow" }));
-    assert_eq!(run(&sandbox, &dir, &["audit", "--format", "csv"]).success().stdout.lines().count(), 8);
+    assert_eq!(run(&sandbox, &dir, &["audit", "--format", "csv", "--no-iam"]).success().stdout.lines().count(), 8);
     let page = run(&sandbox, &dir, &["audit", "--format", "html"]).success().stdout;
     assert!(page.starts_with("<!DOCTYPE html>") && page.trim_end().ends_with("</html>") && page.contains(">etl<"));
     run(&sandbox, &dir, &["audit", "--fail-on", "high"]).success();
     run(&sandbox, &dir, &["audit", "--fail-on", "medium"]).status(1);
+    run(&sandbox, &dir, &["audit", "--no-iam"])
+        .success()
+        .out("not seen: IAM policies that are wider than their users (IAM was not to be read)");
     // A user without rights, and a workgroup.
     let small = Test::against(&sandbox).args(["audit", "prod/analytics"]).run().success();
     small.out("read as alice, from the catalog and no connection log").out("not seen: who has a password");
     Test::against(&sandbox).args(["audit", "prod/adhoc"]).run().success().out("read as IAM:alice");
+}
+
+/// A policy of a group that reaches an admin by a pattern, as everyone reads of it.
+#[test]
+fn a_policy_that_is_wider_than_its_users_is_told_in_every_format() {
+    let (sandbox, dir) = story();
+    let document = serde_json::json!({ "Version": "2012-10-17", "Statement": {
+        "Sid": "Wide",
+        "Effect": "Allow",
+        "Action": "redshift:GetClusterCredentials",
+        "Resource": "arn:aws:redshift:us-east-1:111122223333:dbuser:analytics/aws*"
+    } });
+    run(&sandbox, &dir, &["audit", "--fail-on", "high"]).success();
+    sandbox.put_user_policy("intern", "wide", Some(&document));
+    run(&sandbox, &dir, &["audit", "--fail-on", "high"]).status(1);
+    run(&sandbox, &dir, &["audit", "--fail-on", "high", "--no-iam"]).success();
+    let told = "policy wide of user intern, statement 1 'Wide': lets them sign in as awsuser by a pattern, superusers among them: awsuser";
+    run(&sandbox, &dir, &["audit"]).out(&format!("high policy_reaches_superuser: {told}; `shiftkey policy generate`"));
+    run(&sandbox, &dir, &["audit", "--format", "csv"]).out(&format!("high,policy_reaches_superuser,\"{told}\""));
+    let page = run(&sandbox, &dir, &["audit", "--format", "html"]).stdout;
+    assert!(page.contains(&told.replace('\'', "&#39;")) && page.contains("<code>shiftkey policy generate</code>"), "{page}");
+    let finding = &run(&sandbox, &dir, &["audit", "--json"]).json()["findings"][0];
+    assert_eq!(
+        finding["policy"],
+        serde_json::json!({
+            "policy": "wide of user intern", "statement": 1, "sid": "Wide", "holders": ["user intern"],
+            "reaches": ["awsuser"], "reaches_count": 1, "hangs_on": []
+        })
+    );
+    // Whoever may not read IAM is told what to allow, and an IAM that fails is no failure of the audit.
+    let small = || Test::against(&sandbox).args(["audit", "prod/analytics"]);
+    small().run().success().out("not seen: IAM policies").out("\"Action\": \"iam:GetAccountAuthorizationDetails\"");
+    sandbox.faults().add("GetAccountAuthorizationDetails:400,code=Nonsense".parse().unwrap());
+    small().run().success().out("not seen: IAM policies").out("Nonsense").out("; try again, or let");
 }
 
 #[test]

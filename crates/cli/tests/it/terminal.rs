@@ -13,7 +13,10 @@ use rustix::{
 };
 use shiftkey_sandbox::{engine::Engine, seed::MFA_CODE};
 
-use crate::harness::{Own, Test, installed};
+use crate::{
+    harness::{Own, Test, installed},
+    passwords::{story, typed},
+};
 
 /// A program on a terminal.
 struct Terminal {
@@ -167,6 +170,25 @@ fn errors_are_coloured_on_a_terminal_unless_told_otherwise() {
         let (seen, _) = Terminal::start(plain).end();
         assert!(!seen.contains('\x1b'), "{seen:?}");
     }
+}
+
+/// A thousand users take 17 minutes: who looks on sees where it is, and nothing of it is left on the screen.
+#[test]
+fn what_takes_long_shows_how_far_it_is() {
+    let (sandbox, dir) = story();
+    let shown = |args: &[&str]| Terminal::start(typed(&sandbox, &dir, args)).end();
+    let (seen, status) = shown(&["audit"]);
+    assert!(status.success() && seen.contains("\r\x1b[Kreading IAM's policies\r\x1b[KUSER "), "{seen:?}");
+    let lockdown = ["lockdown", "--users", "etl,one", "--apply"];
+    let (seen, status) = shown(&lockdown);
+    assert!(status.success() && seen.contains("\r\x1b[K0 of 2 done; etl: the password goes\r\x1b[K"), "{seen:?}");
+    assert!(seen.contains("\r\x1b[K2 of 2 done; one: signed in by IAM again, done\r\x1b[K2 of 2 users are done"), "{seen:?}");
+    let (seen, _) = shown(&["audit", "--host", "127.0.0.1", "--port", "1"]);
+    assert!(seen.contains("\r\x1b[Kreading the warehouse\r\x1b[K\x1b[31mshiftkey:"), "{seen:?}");
+    // Who wants none of it, and who logs it.
+    let (seen, _) = shown(&[&["--quiet"], &lockdown[..]].concat());
+    assert!(!seen.contains("\x1b[K"), "{seen:?}");
+    assert!(!typed(&sandbox, &dir, &lockdown).run().success().stderr.contains(" done; "));
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub use rate::RateLimit;
 use sigv4::{Authorization, header, hex};
 
 /// Every action that is answered.
-pub(crate) const ACTIONS: [&str; 64] = [
+pub(crate) const ACTIONS: [&str; 65] = [
     "AddUserToGroup",
     "AssumeRole",
     "AttachGroupPolicy",
@@ -56,6 +56,7 @@ pub(crate) const ACTIONS: [&str; 64] = [
     "DetachGroupPolicy",
     "DetachRolePolicy",
     "DetachUserPolicy",
+    "GetAccountAuthorizationDetails",
     "GetCallerIdentity",
     "GetClusterCredentials",
     "GetClusterCredentialsWithIAM",

@@ -2,6 +2,7 @@
 
 use super::Refusal;
 use super::statement::{Options, Statement};
+use crate::iam::matches_text;
 use crate::world::{DbUser, Warehouse};
 
 /// Makes the change for the session of `asker`; nothing is changed when it is refused.
@@ -19,7 +20,11 @@ pub(super) fn apply(warehouse: &mut Warehouse, asker: &str, statement: &Statemen
         Statement::CreateUser { user, options } => create(warehouse, user, options),
         Statement::AlterUser { user, options } => {
             let found = warehouse.users.get(user).cloned().ok_or_else(|| missing("user", user))?;
-            let changed = changed(found, options)?;
+            let kept = found.password.clone();
+            let mut changed = changed(found, options)?;
+            if options.password == Some(None) && warehouse.keeps_passwords.iter().any(|it| matches_text(it, user)) {
+                changed.password = kept;
+            }
             known_groups(warehouse, &options.groups)?;
             warehouse.users.insert(user.clone(), changed);
             Ok(())

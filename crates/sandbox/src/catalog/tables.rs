@@ -45,7 +45,7 @@ pub(crate) struct Table {
 use Kind::{Bool, Int, Ints, Text, Timestamp};
 
 /// All of them. Columns that nothing here could fill are left out.
-pub(crate) static TABLES: [Table; 7] = [
+pub(crate) static TABLES: [Table; 8] = [
     Table {
         name: "pg_user",
         columns: &USER_COLUMNS,
@@ -86,6 +86,12 @@ pub(crate) static TABLES: [Table; 7] = [
         ],
         rights: Rights::Own,
         rows: |it, _| users(it, info_cells),
+    },
+    Table {
+        name: "svv_user_grants",
+        columns: &[("user_id", Int), ("user_name", Text), ("role_id", Int), ("role_name", Text), ("admin_option", Bool)],
+        rights: Rights::Own,
+        rows: |it, _| it.users.values().flat_map(grants).collect(),
     },
     Table { name: "stl_connection_log", columns: &STL_COLUMNS, rights: Rights::Monitors, rows: |_, log| connections(log, true) },
     Table { name: "sys_connection_log", columns: &SYS_COLUMNS, rights: Rights::Monitors, rows: |_, log| connections(log, false) },
@@ -206,6 +212,17 @@ fn groups(warehouse: &Warehouse) -> Vec<Row> {
         (group.clone(), vec![Some(group.clone()), Some((100 + number).to_string()), Some(format!("{{{members}}}"))])
     };
     warehouse.groups.iter().enumerate().map(row).collect()
+}
+
+/// A role's number follows from its name alone, since roles are nowhere but here.
+fn grants(user: &DbUser) -> Vec<Row> {
+    let number = |role: &str| role.bytes().fold(1_000, |sum, byte| sum + u32::from(byte)).to_string();
+    let row = |role: &str| {
+        let cells = vec![Some(user.id.to_string()), Some(user.name.clone()), Some(number(role)), Some(role.to_owned()), flag(false)];
+        (user.name.clone(), cells)
+    };
+    let monitor = user.monitor.then_some("sys:monitor");
+    user.roles.iter().map(String::as_str).chain(monitor).map(row).collect()
 }
 
 /// STL columns are of fixed width: padded, and names are cut.

@@ -20,6 +20,7 @@ fn world() -> (World, WarehouseId) {
         admin: "root".into(),
         tags: BTreeMap::new(),
         custom_domain: None,
+        keeps_passwords: Vec::new(),
     }]);
     (world, id)
 }

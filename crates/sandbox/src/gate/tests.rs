@@ -49,6 +49,7 @@ async fn fixture(engine: Engine, challenge: Challenge) -> Fixture {
         admin: "awsuser".into(),
         tags: BTreeMap::new(),
         custom_domain: None,
+        keeps_passwords: Vec::new(),
     }]);
     let clock = SandboxClock::new();
     let pki = Pki::generate().unwrap();

@@ -5,6 +5,7 @@
 
 pub mod cancel;
 mod handshake;
+mod replay;
 mod socket;
 mod tls;
 
@@ -18,7 +19,7 @@ use tokio::{
     time::timeout,
 };
 
-pub use self::{socket::Paced, tls::Encrypted};
+pub use self::{replay::Replay, socket::Paced, tls::Encrypted};
 use crate::{
     credential::{Login, Route},
     env::Env,
@@ -46,6 +47,16 @@ impl Default for Options {
         let ours = [("application_name", concat!("shiftkey/", env!("CARGO_PKG_VERSION"))), ("client_encoding", "UTF8")];
         let parameters = ours.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec())).collect();
         Self { parameters, env: Env::default(), tls: Configs::default() }
+    }
+}
+
+impl Options {
+    /// With this startup parameter, in place of one of that name.
+    #[must_use]
+    pub fn parameter(mut self, name: &str, value: &str) -> Self {
+        self.parameters.retain(|(known, _)| !known.eq_ignore_ascii_case(name.as_bytes()));
+        self.parameters.push((name.as_bytes().to_vec(), value.as_bytes().to_vec()));
+        self
     }
 }
 
@@ -91,6 +102,14 @@ impl std::fmt::Debug for BackendKey {
     }
 }
 
+impl Connection {
+    /// The session as a stream for a driver that insists on signing in itself, such as `tokio-postgres` by its `connect_raw`:
+    /// see [`Replay`].
+    pub fn replay(self) -> Replay {
+        Replay::new(self.stream, &self.welcome, &self.leftover)
+    }
+}
+
 impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Connection").field("backend_key", &self.backend_key).finish_non_exhaustive()
@@ -121,7 +140,12 @@ pub async fn sign_in(stream: Encrypted, login: &Login, options: &Options) -> Res
 /// Whether the warehouse refused the credential itself, as it does with one that has expired or was revoked. Which of the
 /// two codes Redshift sends is unverified against AWS.
 pub fn says_stale(error: &Error) -> bool {
-    matches!(error.sqlstate(), Some(sqlstate::INVALID_AUTHORIZATION | sqlstate::INVALID_PASSWORD))
+    error.sqlstate().is_some_and(is_stale)
+}
+
+/// The same by SQLSTATE, for a driver that signs in itself.
+pub fn is_stale(code: &str) -> bool {
+    matches!(code, sqlstate::INVALID_AUTHORIZATION | sqlstate::INVALID_PASSWORD)
 }
 
 /// TCP alone, for diagnosis.

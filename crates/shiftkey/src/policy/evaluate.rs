@@ -54,6 +54,11 @@ impl Context {
         Self { known: lower(known), all_known: false }
     }
 
+    /// Says what a key of the request is; without values it is known to be absent.
+    pub(super) fn know(&mut self, key: &str, values: Vec<String>) {
+        self.known.insert(key.to_ascii_lowercase(), values);
+    }
+
     /// The key's values; none when it is absent, `Err` when nobody knows.
     fn get(&self, key: &str) -> Result<&[String], Unknown> {
         match self.known.get(&key.to_ascii_lowercase()) {
@@ -104,6 +109,8 @@ pub struct Judgement {
     pub decision: Decision,
     /// The statements that decide, by policy and place in it.
     pub by: Vec<(usize, usize)>,
+    /// The statements that would allow it if what is not known were as they want it; of [`Decision::Unknown`] only.
+    pub perhaps: Vec<(usize, usize)>,
     /// The keys that it hangs on.
     pub unknown: BTreeSet<String>,
 }
@@ -125,7 +132,7 @@ pub fn evaluate(policies: &[Value], action: &str, resource: &str, context: &Cont
     let sure = |found: &[((usize, usize), Truth)]| found.iter().filter(|it| it.1 == Ok(true)).map(|it| it.0).collect::<Vec<_>>();
     let maybe =
         |found: &[((usize, usize), Truth)]| found.iter().filter_map(|it| it.1.clone().err()).flat_map(|it| it.0).collect::<BTreeSet<_>>();
-    let judgement = |decision, by, unknown| Judgement { decision, by, unknown };
+    let judgement = |decision, by, unknown| Judgement { decision, by, perhaps: Vec::new(), unknown };
     let (denied, allowed) = (sure(&denies), sure(&allows));
     if !denied.is_empty() {
         return judgement(Decision::ExplicitlyDenied, denied, BTreeSet::new());
@@ -135,18 +142,25 @@ pub fn evaluate(policies: &[Value], action: &str, resource: &str, context: &Cont
         (false, true, _) => judgement(Decision::Allowed, allowed, BTreeSet::new()),
         // A deny that may strike changes nothing where nothing allows.
         (true, _, true) => judgement(Decision::ImplicitlyDenied, Vec::new(), BTreeSet::new()),
-        _ => judgement(Decision::Unknown, allowed, may_deny.into_iter().chain(may_allow).collect()),
+        _ => {
+            let perhaps = allows.iter().filter(|it| it.1.is_err()).map(|it| it.0).collect();
+            Judgement { perhaps, ..judgement(Decision::Unknown, allowed, may_deny.into_iter().chain(may_allow).collect()) }
+        }
     }
 }
 
 fn applies(statement: &Value, action: &str, resource: &str, context: &Context, variables: bool) -> Truth {
-    let names = |name: &str| Ok(acts_on(name, action));
+    // Most statements are about something else, which is told fast.
+    if !acts(statement, action) {
+        return Ok(false);
+    }
     let arns = |arn: &str| Ok(arn_fits(&fill(arn, context, variables)?, resource));
-    all([
-        listed(statement, "Action", "NotAction", &names),
-        listed(statement, "Resource", "NotResource", &arns),
-        condition::holds(statement.get("Condition"), context, variables),
-    ])
+    all([listed(statement, "Resource", "NotResource", &arns), condition::holds(statement.get("Condition"), context, variables)])
+}
+
+/// Whether a statement is about the action.
+pub(super) fn acts(statement: &Value, action: &str) -> bool {
+    listed(statement, "Action", "NotAction", &|name: &str| Ok(acts_on(name, action))) == Ok(true)
 }
 
 /// Whether an action's pattern covers an action; case does not matter.

@@ -11,6 +11,7 @@ pub mod generate;
 pub mod iam;
 pub mod lint;
 mod needs;
+pub mod reach;
 mod render;
 
 use std::fmt;

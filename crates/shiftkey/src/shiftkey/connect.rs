@@ -11,6 +11,11 @@ use crate::{
 };
 
 impl Shiftkey {
+    /// How to dial in the environment of this [`Shiftkey`]. Who keeps them parses the trust anchors once and resumes TLS sessions.
+    pub fn options(&self) -> Options {
+        Options { env: self.0.surroundings.env.clone(), ..Options::default() }
+    }
+
     /// Opens a session. A cached credential that the warehouse refuses (SQLSTATE 28000 or 28P01) is forgotten and the
     /// sign-in tried once more with a new one; an endpoint that does not answer is looked up anew, and tried if it moved.
     ///

@@ -1,5 +1,6 @@
 //! IAM, the query API of 2010-05-08: users, groups, roles, managed and inline policies, tags, and simulation.
 
+mod details;
 mod directory;
 mod grammar;
 mod simulate;
@@ -32,6 +33,10 @@ pub(super) fn call(aws: &Aws, call: &Signed<'_>, form: &Form) -> Result<String, 
         "SimulatePrincipalPolicy" => {
             authorize(call, required(form, "PolicySourceArn")?)?;
             simulate::simulate(&aws.directory, call, form)
+        }
+        "GetAccountAuthorizationDetails" => {
+            authorize(call, "*")?;
+            details::details(&aws.directory, call, form)
         }
         "ListPolicies" => {
             authorize(call, "*")?;

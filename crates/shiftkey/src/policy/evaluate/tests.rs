@@ -1,6 +1,7 @@
+use proptest::prelude::*;
 use serde_json::json;
 
-use super::*;
+use super::{text::fits, *};
 
 const ALICE: &str = "arn:aws:redshift:us-east-1:111122223333:dbuser:analytics/alice";
 const ACTION: &str = "redshift:GetClusterCredentials";
@@ -46,6 +47,11 @@ fn the_deciding_statements_and_the_missing_keys_are_named() {
     let plain = json!({ "Effect": "Allow", "Action": "redshift:Get*", "Resource": "*" });
     let found = judged(&json!([{ "Effect": "Allow", "Action": "s3:*", "Resource": "*" }, plain]), &Context::partial(known()));
     assert_eq!((found.decision, found.by), (Decision::Allowed, vec![(0, 1)]));
+    let found = judged(
+        &json!([plain, mfa, { "Effect": "Deny", "Action": "*", "Resource": "*", "Condition": { "Bool": { "x:y": "true" } } }]),
+        &Context::partial(known()),
+    );
+    assert_eq!((found.decision, found.by, found.perhaps), (Decision::Unknown, vec![(0, 0)], vec![(0, 1)]));
     let absent = Context::partial([("aws:MultiFactorAuthPresent".to_owned(), Vec::new())]);
     assert_eq!(judged(&json!([mfa]), &absent).decision, Decision::ImplicitlyDenied, "known to be absent");
 }
@@ -56,5 +62,14 @@ fn one_pattern_covers_another() {
         [("*", "a*b?", true), ("a*", "a?", true), ("a?", "a*", false), ("a*c", "abc", true), ("a", "a*", false), ("*/x", "*/*", false)]
     {
         assert_eq!(covers(&parts(wide), &parts(narrow)), expected, "{wide} {narrow}");
+    }
+}
+
+proptest! {
+    /// The fast way and the thorough one.
+    #[test]
+    fn a_pattern_fits_a_text_as_it_covers_it(pattern in "[ab*?]{0,8}", text in "[ab*]{0,8}") {
+        let letters: Vec<Part> = text.chars().map(Part::Letter).collect();
+        prop_assert_eq!(fits(&parts(&pattern), &text), covers(&parts(&pattern), &letters));
     }
 }

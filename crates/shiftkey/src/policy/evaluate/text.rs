@@ -68,7 +68,31 @@ fn value(inside: &str, context: &Context) -> Result<Option<String>, Unknown> {
 
 /// Whether a pattern is the whole of a text.
 pub(super) fn fits(pattern: &[Part], text: &str) -> bool {
-    covers(pattern, &text.chars().map(Part::Letter).collect::<Vec<_>>())
+    let (mut at, mut rest) = (0, text.chars());
+    // What follows the last `*`, and from where on it was tried.
+    let mut star = None;
+    loop {
+        let mut ahead = rest.clone();
+        match (pattern.get(at), ahead.next()) {
+            (None, None) => return true,
+            (Some(Part::Many), _) => {
+                at += 1;
+                star = Some((at, rest.clone()));
+                continue;
+            }
+            (Some(Part::One), Some(_)) => {}
+            (Some(Part::Letter(wanted)), Some(letter)) if *wanted == letter => {}
+            _ => {
+                let Some((after, from)) = &mut star else { return false };
+                if from.next().is_none() {
+                    return false;
+                }
+                (at, rest) = (*after, from.clone());
+                continue;
+            }
+        }
+        (at, rest) = (at + 1, ahead);
+    }
 }
 
 /// Whether one pattern fits all that another one fits. (`*` of the second is taken for a letter that only `*` stands for.)

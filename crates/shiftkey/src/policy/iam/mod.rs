@@ -1,5 +1,6 @@
 //! IAM itself: the only part of `policy` that asks AWS.
 
+mod account;
 mod client;
 mod endpoint;
 mod entities;
@@ -11,6 +12,7 @@ use std::collections::BTreeSet;
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
+pub use self::account::READS_ACCOUNT;
 use self::{client::Client, xml::Element};
 use super::apply::{Desired, Found, FoundGroup, FoundPolicy, Holder, Plan, Step, Tags, path, plan, plan_destroy};
 use crate::{

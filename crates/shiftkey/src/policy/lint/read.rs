@@ -5,7 +5,7 @@ use serde_json::{Value, value::RawValue};
 
 use crate::{
     error::{Error, Result},
-    policy::evaluate::{acts_on, texts},
+    policy::evaluate::{acts, acts_on, texts},
 };
 
 /// A document.
@@ -73,11 +73,7 @@ impl Statement {
 
     /// Whether the statement is about the action.
     pub(super) fn acts(&self, action: &str) -> bool {
-        match (self.value.get("Action"), self.value.get("NotAction")) {
-            (Some(actions), None) => texts(actions).iter().any(|pattern| acts_on(pattern, action)),
-            (None, Some(others)) => !texts(others).iter().any(|pattern| acts_on(pattern, action)),
-            _ => false,
-        }
+        acts(&self.value, action)
     }
 
     /// Its ARNs. A statement with `NotResource` is taken for all that there is.
