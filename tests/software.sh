@@ -47,12 +47,13 @@ python_core() {
         pyright==1.1.414 pytest==9.2.0 redshift_connector==2.1.17 ruff==0.17.6 typing_extensions==4.16.0
 }
 
-# django-redshift-backend ends at Django 5.1.
+# The second one is for what is behind: SQLAlchemy 1.4, and django-redshift-backend, which ends at Django 5.1.
 python_hooks() {
     venv hooks asyncpg==0.32.0 awswrangler==3.17.1 Django==5.2.19 mypy==2.4.1 pandas==3.1.1 'psycopg[binary]==3.3.9' psycopg-pool==3.3.3 \
         psycopg2-binary==2.9.13 pyright==1.1.414 pytest==9.2.0 redshift_connector==2.1.17 'SQLAlchemy[asyncio]==2.1.9' sqlalchemy-redshift==1.0.0 \
         typing_extensions==4.16.0
-    venv hooks-django Django==5.1.15 django-redshift-backend==5.0.0 psycopg2-binary==2.9.13 pytest==9.2.0
+    venv hooks-old asyncpg==0.32.0 Django==5.1.15 django-redshift-backend==5.0.0 pandas==3.1.1 'psycopg[binary]==3.3.9' psycopg2-binary==2.9.13 \
+        pytest==9.2.0 'SQLAlchemy[asyncio]==1.4.54' sqlalchemy-redshift==0.8.14
     airflow
 }
 

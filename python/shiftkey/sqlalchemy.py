@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Union
 
 import sqlalchemy
 from sqlalchemy import event, util
+from sqlalchemy.engine import URL
 
 from shiftkey import ConfigError
 from shiftkey._hooks import Login
@@ -87,7 +88,9 @@ def _install(engine: AnyEngine, login: Login) -> AnyEngine:
 
     def sign_in(dialect: Any, record: Any, args: list[Any], settings: dict[str, Any]) -> Any:
         def dial(**decided: Any) -> Any:
-            return dialect.connect(*args, **{**settings, **decided})
+            # SQLAlchemy 1.4 and 2 call the database by different names.
+            others = {name: value for name, value in settings.items() if name not in ("database", "dbname")}
+            return dialect.connect(*args, **{**others, **decided})
 
         async def adial(**decided: Any) -> Any:
             return await util.greenlet_spawn(dial, **decided)
@@ -100,5 +103,5 @@ def _install(engine: AnyEngine, login: Login) -> AnyEngine:
     return engine
 
 
-def _url(driver: str) -> sqlalchemy.URL:
-    return sqlalchemy.URL.create(driver if "+" in driver else DIALECTS.get(driver, f"redshift+{driver}"))
+def _url(driver: str) -> URL:
+    return URL.create(driver if "+" in driver else DIALECTS.get(driver, f"redshift+{driver}"))

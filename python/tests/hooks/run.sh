@@ -10,7 +10,7 @@ trap 'rm -rf "$tmp"' EXIT
 export AIRFLOW_HOME="$tmp/airflow"
 
 python_hooks
-for name in hooks hooks-django airflow; do installs_wheel "$name"; done
+for name in hooks hooks-old airflow; do installs_wheel "$name"; done
 
 cd "$here/../.."
 "$software/hooks/bin/python" -m mypy shiftkey tests/hooks/typed_hooks.py
@@ -24,5 +24,6 @@ tests() {
         "$software/$1/bin/python" -m pytest "${@:2}"
 }
 tests hooks hooks/test_login.py hooks/test_sqlalchemy.py hooks/test_pools.py hooks/test_redshift_connector.py hooks/test_django.py "$@"
-BACKEND=shiftkey.django.redshift tests hooks-django hooks/test_django.py "$@"
+BACKEND=shiftkey.django.redshift tests hooks-old hooks/test_django.py "$@"
+tests hooks-old hooks/test_sqlalchemy.py -k "not pandas and (Psycopg2 or Asyncpg and not lasting or ones_own or threads or checkouts)" "$@"
 tests airflow hooks/test_airflow.py "$@"

@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator
 from airflow.providers_manager import ProvidersManager
 from airflow.sdk import Connection
 from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime
@@ -54,6 +55,11 @@ def test_a_connection_may_be_a_uri(sandbox: Sandbox, monkeypatch: pytest.MonkeyP
     assert isinstance(found.connection.get_hook(), ShiftkeyHook)
     with found.get_sqlalchemy_engine().connect() as connection:
         assert connection.exec_driver_sql("show application_name").scalar() == "mine"
+
+
+def test_operators_find_the_hook_by_the_type_of_the_connection(sandbox: Sandbox) -> None:
+    operator = SQLExecuteQueryOperator(task_id="ask", conn_id="shiftkey_default", sql="select current_user")
+    assert operator.execute({}) == [("alice",)]
 
 
 @pytest.mark.parametrize("driver", ["psycopg", "psycopg2", "redshift_connector"])
