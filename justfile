@@ -67,3 +67,7 @@ bench-audit *ARGS: bench-build
 # What the Python package costs, and what it saves against boto3 and the drivers by hand
 bench-python *ARGS:
     benches/python.sh {{ARGS}}
+
+# dbt's own way to sign in against dbt under `shiftkey exec`, in calls to AWS
+bench-dbt *ARGS: bench-build
+    benches/dbt.sh {{ARGS}}

@@ -54,13 +54,17 @@ class Sandbox:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SHIFTKEY", "PG"))}
         self.environment = inherited | exports
 
-    def calls(self):
-        """Calls by (action, outcome)."""
-        request = urllib.request.Request(self.exports["SHIFTKEY_SANDBOX_URL"] + "/calls")
+    def ask(self, path):
+        """What its control endpoint answers."""
+        request = urllib.request.Request(self.exports["SHIFTKEY_SANDBOX_URL"] + path)
         request.add_header("Authorization", "Bearer " + self.exports["SHIFTKEY_SANDBOX_TOKEN"])
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        return json.load(direct.open(request, timeout=10))
+
+    def calls(self):
+        """Calls by (action, outcome)."""
         counts = {}
-        for call in json.load(direct.open(request, timeout=10))["calls"]:
+        for call in self.ask("/calls")["calls"]:
             key = call["action"], call["outcome"]
             counts[key] = counts.get(key, 0) + call["count"]
         return counts
@@ -70,9 +74,9 @@ class Sandbox:
 
 
 @contextlib.contextmanager
-def sandbox(*options):
+def sandbox(*options, engine="embedded"):
     """A sandbox that ends with the block."""
-    command = [SHIFTKEY, "sandbox", "-q", "--json", "--engine", "embedded", *options]
+    command = [SHIFTKEY, "sandbox", "-q", "--json", "--engine", engine, *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         text = ""

@@ -34,7 +34,10 @@ venv() {
 
 # dbt-core 1.12 fetches a part of itself from outside the registry. Amazon's Python driver comes along.
 dbt() { venv dbt 'dbt-core==1.11.16' 'dbt-redshift==1.11.2' 'redshift_connector==2.1.17'; }
-airflow() { venv airflow apache-airflow==3.3.2; }
+airflow() {
+    venv airflow apache-airflow==3.3.2 pandas==3.1.1 'psycopg[binary]==3.3.9' psycopg2-binary==2.9.13 pytest==9.2.0 redshift_connector==2.1.17 \
+        sqlalchemy-redshift==1.0.0
+}
 clients() {
     venv clients psycopg2-binary==2.9.13 'psycopg[binary]==3.3.9' asyncpg==0.32.0 pyodbc==5.5.0 PyYAML==6.0.3 SQLAlchemy==2.1.9 sqlalchemy-redshift==1.0.0
 }
@@ -42,6 +45,16 @@ clients() {
 python_core() {
     venv python abi3audit==0.0.26 asyncpg==0.32.0 celery==5.7.0 gunicorn==27.0.1 mypy==2.4.1 pg8000==1.31.5 'psycopg[binary]==3.3.9' psycopg2-binary==2.9.13 \
         pyright==1.1.414 pytest==9.2.0 redshift_connector==2.1.17 ruff==0.17.6 typing_extensions==4.16.0
+}
+
+# The second one is for what is behind: SQLAlchemy 1.4, and django-redshift-backend, which ends at Django 5.1.
+python_hooks() {
+    venv hooks asyncpg==0.32.0 awswrangler==3.17.1 Django==5.2.19 mypy==2.4.1 pandas==3.1.1 'psycopg[binary]==3.3.9' psycopg-pool==3.3.3 \
+        psycopg2-binary==2.9.13 pyright==1.1.414 pytest==9.2.0 redshift_connector==2.1.17 'SQLAlchemy[asyncio]==2.1.9' sqlalchemy-redshift==1.0.0 \
+        typing_extensions==4.16.0
+    venv hooks-old asyncpg==0.32.0 Django==5.1.15 django-redshift-backend==5.0.0 pandas==3.1.1 'psycopg[binary]==3.3.9' psycopg2-binary==2.9.13 \
+        pytest==9.2.0 'SQLAlchemy[asyncio]==1.4.54' sqlalchemy-redshift==0.8.14
+    airflow
 }
 
 # The wheel into a Python environment, as it is now: its version may be the one that is there.

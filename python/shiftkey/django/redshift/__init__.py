@@ -1,0 +1,1 @@
+"""Django with django-redshift-backend, signed in by shiftkey: ``"ENGINE": "shiftkey.django.redshift"``."""
