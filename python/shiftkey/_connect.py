@@ -6,6 +6,7 @@ with local variables shows it.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 
@@ -13,7 +14,7 @@ from shiftkey._errors import ClientMissingError, ConfigError, Error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from ssl import SSLContext
     from typing import Any, TypeVar
 
@@ -185,16 +186,59 @@ def again(obtain: Callable[[], Credential], credential: Credential, error: BaseE
     return relocated(credential, error)
 
 
+def bare(error: Exception) -> Exception:
+    """The driver's error without the driver's frames: those hold the password in clear, in psycopg2's ``dsn`` for one, and are
+    shown with their variables by whoever collects errors. Errors of our own stay as they are."""
+    if isinstance(error, Error):
+        return error
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
+
+
 def signed_in(obtain: Callable[[], Credential], dial: Callable[[Credential], T]) -> T:
     """A connection: ``dial`` with what ``obtain`` gives, and at most once more if that was stale or the warehouse has moved."""
     credential = obtain()
     try:
         return dial(credential)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever a driver raises
         other = again(obtain, credential, error)
         if other is None:
-            raise
-    return dial(other)
+            raise bare(error)
+    try:
+        return dial(other)
+    except Exception as error:  # noqa: BLE001
+        raise bare(error)
+
+
+class Login:
+    """A target, and the options of the credential among those that were given. The others are in ``options``.
+
+    ``decided`` are names of a framework's that the target decides: with those that it decides for every driver, they raise
+    :class:`shiftkey.ConfigError`.
+    """
+
+    def __init__(self, session: Session, target: str, options: dict[str, Any], *decided: str) -> None:
+        self.session, self.target = session, target
+        self.overrides, self.options = split(session, options, *decided)
+
+    def __repr__(self) -> str:
+        return f"Login({self.target!r})"
+
+    def connect(self, driver: str, dial: Callable[..., T]) -> T:
+        """What ``dial`` gives for the arguments of ``driver``'s own ``connect``; tried once more where that can help."""
+        return signed_in(
+            lambda: self.session.credential(self.target, **self.overrides),
+            lambda credential: dial(**connect_kwargs(credential, driver)),
+        )
+
+    async def aconnect(self, driver: str, dial: Callable[..., Awaitable[T]]) -> T:
+        """The same for an event loop, which is not blocked."""
+        from shiftkey import aio
+
+        return await aio.signed_in(
+            lambda: self.session.acredential(self.target, **self.overrides),
+            lambda credential: dial(**connect_kwargs(credential, driver)),
+        )
 
 
 def connect(session: Session, target: str, driver: str, options: dict[str, Any]) -> Any:
@@ -205,8 +249,5 @@ def connect(session: Session, target: str, driver: str, options: dict[str, Any])
         return aio.connect(target, driver, session=session, **options)
     module = driver_module(driver)
     dial = importlib.import_module("pg8000.dbapi").connect if driver == "pg8000" else module.connect
-    ours, theirs = split(session, options)
-    return signed_in(
-        lambda: session.credential(target, **ours),
-        lambda credential: dial(**connect_kwargs(credential, driver), **theirs),
-    )
+    login = Login(session, target, options)
+    return login.connect(driver, functools.partial(dial, **login.options))

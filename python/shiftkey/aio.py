@@ -63,11 +63,14 @@ async def signed_in(obtain: Callable[[], Awaitable[Credential]], dial: Callable[
     first = await obtain()
     try:
         return await dial(first)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever a driver raises
         other = await _again(obtain, first, error)
         if other is None:
-            raise
-    return await dial(other)
+            raise _connect.bare(error)
+    try:
+        return await dial(other)
+    except Exception as error:  # noqa: BLE001
+        raise _connect.bare(error)
 
 
 async def _again(obtain: Callable[[], Awaitable[Credential]], first: Credential, error: BaseException) -> Credential | None:
@@ -87,9 +90,5 @@ async def connect(target: str, driver: str = "asyncpg", *, session: Session | No
         dial = module.connect
     else:
         raise ConfigError(f"{driver} knows no event loop", target, "use asyncpg or psycopg")
-    ours, theirs = _connect.split(session or default, options)
-
-    async def sign_in(credential: Credential) -> Any:
-        return await dial(**_connect.connect_kwargs(credential, driver), **theirs)
-
-    return await signed_in(functools.partial(credential, target, session=session, **ours), sign_in)
+    login = _connect.Login(session or default, target, options)
+    return await login.aconnect(driver, functools.partial(dial, **login.options))

@@ -57,7 +57,7 @@ _UNDERSTOOD = {
 _INSTEAD = {
     "access_key_id": "put the keys into a profile and name that",
     "auth_profile": "say here what the authentication profile says",
-    "credentials_provider": "sign in with `shiftkey login`, or name a profile",
+    "credentials_provider": "sign in with `aws sso login`, or name a profile",
     "endpoint_url": "set AWS_ENDPOINT_URL_REDSHIFT",
     "iam_disable_cache": "the cache is what this module is for",
     "password": "there is none: AWS issues it",

@@ -53,8 +53,10 @@ def test_nothing_shows_the_password(sandbox):
                 attempt(secret)
 
 
-def dial_fails(*args, **kwargs):
-    raise RuntimeError("the driver failed")
+def dial_fails(**settings):
+    """As drivers do, it keeps the password in clear."""
+    dsn = f"password={settings['password']}"
+    raise RuntimeError(f"the driver failed with {len(dsn)} characters")
 
 
 @pytest.mark.installed
@@ -63,7 +65,7 @@ def test_no_traceback_shows_the_password(sandbox, monkeypatch, driver):
     monkeypatch.setenv("SSL_CERT_FILE", os.environ["SHIFTKEY_CA_FILE"])
     monkeypatch.setattr("pg8000.dbapi.connect" if driver == "pg8000" else f"{driver}.connect", dial_fails)
     shown = told_with_locals(driver)
-    assert "dial_fails" in shown and "'********'" in shown
+    assert "the driver failed with" in shown
     assert str(shiftkey.credential(TARGET).db_password) not in shown
 
 
