@@ -12,16 +12,22 @@ trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/tools"
 "$work/tools/bin/pip" install -q --disable-pip-version-check maturin==1.16.0 wheel==0.45.1
 
-cargo build -q --release --locked -p shiftkey-cli >&2
-"$work/tools/bin/maturin" build --quiet --locked --profile wheel --manifest-path python/Cargo.toml --out "$work/library" >&2
+build() { "$work/tools/bin/maturin" build --quiet --locked "$@" >&2; }
+build --profile release --manifest-path crates/cli/Cargo.toml --bindings bin --out "$work/program"
+build --profile wheel --manifest-path python/Cargo.toml --out "$work/library"
 
-# maturin puts a library or a program into a wheel, not both.
-"$work/tools/bin/wheel" unpack --dest "$work" "$work"/library/*.whl >/dev/null
-unpacked=$(echo "$work"/shiftkey-*)
-scripts="$unpacked/$(basename "$unpacked").data/scripts"
+# maturin puts a library or a program into a wheel, not both. The wheel fits where both do: the later glibc of the two.
+for part in program library; do
+    "$work/tools/bin/wheel" unpack --dest "$work/$part" "$work/$part"/*.whl >/dev/null
+done
+unpacked=$(echo "$work"/library/shiftkey-*/)
+scripts=$unpacked$(basename "$unpacked").data/scripts
 mkdir -p "$scripts"
-install -m 755 "$target/release/shiftkey" "$scripts/shiftkey"
+install -m 755 "$work"/program/*/*.data/scripts/shiftkey "$scripts/shiftkey"
 mkdir -p "$wheels"
 rm -f "$wheels"/shiftkey-*.whl
-"$work/tools/bin/wheel" pack --dest-dir "$wheels" "$unpacked" >/dev/null
-echo "$wheels"/shiftkey-*.whl
+"$work/tools/bin/wheel" pack --dest-dir "$work" "$unpacked" >/dev/null
+platform=$(for wheel in "$work"/{program,library}/*.whl; do basename "${wheel##*-}" .whl; done | sort -V | tail -1)
+tagged=$("$work/tools/bin/wheel" tags --remove --platform-tag "$platform" "$work"/shiftkey-*.whl)
+mv "$work/$tagged" "$wheels/"
+echo "$wheels/$tagged"

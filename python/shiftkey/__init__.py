@@ -65,9 +65,12 @@ __all__ = [
 ]
 
 
+_MODULES = {"aio", "airflow", "asyncpg", "awswrangler", "django", "psycopg_pool", "redshift_connector", "sqlalchemy"}
+
+
 def __getattr__(name: str) -> object:
-    if name == "aio":
+    if name in _MODULES:
         import importlib
 
-        return importlib.import_module("shiftkey.aio")
+        return importlib.import_module(f"shiftkey.{name}")
     raise AttributeError(f"module 'shiftkey' has no attribute {name!r}")
