@@ -216,7 +216,8 @@ def test_overrides_reach_the_credential(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize("driver", ["psycopg2", "psycopg", "redshift_connector"])
 def test_pandas_reads_through_an_engine(sandbox: Sandbox, driver: str) -> None:
     # read_sql looks first whether this is the name of a table, which sqlalchemy-redshift asks in a way that PostgreSQL refuses.
-    frame = pandas.read_sql_query("select current_user as who, n from generate_series(1, 3) n", create_engine(TARGET, driver))
+    read = pandas.read_sql if driver == "psycopg" else pandas.read_sql_query
+    frame = read("select current_user as who, n from generate_series(1, 3) n", create_engine(TARGET, driver))
     assert frame["who"].tolist() == ["alice"] * 3 and frame["n"].sum() == 6
 
 
