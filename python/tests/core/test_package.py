@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +51,18 @@ def test_a_mistake_in_types_is_found(tool, tmp_path):
 @pytest.mark.installed
 def test_the_library_needs_nothing_newer_than_it_claims():
     run(sys.executable, "-m", "abi3audit", "--strict", "--assume-minimum-abi3", "3.9", next(PACKAGE.glob("_native*.so")))
+
+
+def test_the_documents_programs_compile_and_name_what_there_is():
+    root = HERE.parents[2]
+    programs = []
+    for document in (root / "README.md", root / "docs/python.md", root / "python/README.md"):
+        programs += re.findall(r"```python\n(.*?)```", document.read_text(), re.DOTALL)
+    for program in programs:
+        compile(program, "a document", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    named = set(re.findall(r"\bshiftkey\.(\w+)", "\n".join(programs)))
+    modules = {file.stem for file in PACKAGE.iterdir()}
+    assert len(programs) > 10 and named <= set(shiftkey.__all__) | modules, named - set(shiftkey.__all__) - modules
 
 
 def test_importing_brings_nothing_along():
