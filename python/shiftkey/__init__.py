@@ -65,6 +65,10 @@ __all__ = [
 ]
 
 
+# As programs name them, and as tracebacks show them.
+for _public in [globals()[_name] for _name in __all__ if _name[0].isupper() and _name != "Credential"]:
+    _public.__module__ = __name__
+
 _MODULES = {"aio", "airflow", "asyncpg", "awswrangler", "django", "psycopg_pool", "redshift_connector", "sqlalchemy"}
 
 

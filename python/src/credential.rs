@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// A login: credential, and where to use it.
-#[pyclass(frozen, module = "shiftkey._native")]
+#[pyclass(frozen, module = "shiftkey")]
 pub(crate) struct Credential {
     login: Login,
     target: Target,

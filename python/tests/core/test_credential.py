@@ -25,6 +25,7 @@ def test_a_credential_has_what_the_command_line_prints(sandbox):
     assert credential.port > 0 and len(credential.db_password) > 20
     assert before + datetime.timedelta(minutes=59) < credential.expiration < before + datetime.timedelta(minutes=61)
     assert credential.ca_file == os.environ["SHIFTKEY_CA_FILE"] == credential.named_ca_file
+    assert type(credential).__module__ == type(credential.db_password).__module__ == shiftkey.Session.__module__ == "shiftkey"
     with pytest.raises(AttributeError):
         credential.db_user = "admin"
 

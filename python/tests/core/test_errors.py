@@ -33,7 +33,7 @@ def test_the_classes_are_these():
     for name, base, kind in KINDS:
         found = getattr(shiftkey, name)
         assert found.__bases__ == (getattr(shiftkey, base),) and found.kind == kind, name
-        assert found.__doc__
+        assert found.__doc__ and found.__module__ == "shiftkey"
 
 
 def test_an_error_tells_all_and_is_pickled():
