@@ -81,6 +81,8 @@ class Credential:
 
 @disjoint_base
 class Session:
+    """What :class:`shiftkey.Session` is made of."""
+
     options: ClassVar[list[str]]
 
     def __new__(
@@ -91,17 +93,26 @@ class Session:
         mfa_code: Callable[[str], str] | None = None,
         **overrides: Unpack[Overrides],
     ) -> Self: ...
-    def credential(self, target: str, /, **overrides: Unpack[Overrides]) -> Credential: ...
+    def credential(self, target: str, /, **overrides: Unpack[Overrides]) -> Credential:
+        """As :func:`shiftkey.credential`."""
+
     def start_credential(
         self,
         settle: Callable[[Credential | None, BaseException | None], object],
         target: str,
         /,
         **overrides: Unpack[Overrides],
-    ) -> tuple[Credential | None, Task | None]: ...
-    def url(self, target: str, /, format: str = "jdbc", **overrides: Unpack[Overrides]) -> str: ...
+    ) -> tuple[Credential | None, Task | None]:
+        """As `credential`, for an event loop: the task calls ``settle(result, exception)`` from another thread. What the cache has is returned at once instead."""
+
+    def url(self, target: str, /, format: str = "jdbc", **overrides: Unpack[Overrides]) -> str:
+        """As :func:`shiftkey.url`."""
+
     def __reduce__(self) -> NoReturn: ...
 
 @final
 class Task:
-    def cancel(self) -> None: ...
+    """What was started for an event loop."""
+
+    def cancel(self) -> None:
+        """Ends it, if it has not ended."""

@@ -16,7 +16,7 @@ use crate::{
     wait::wait,
 };
 
-/// A login: credential, and where to use it.
+/// A temporary database credential, and where to sign in with it. Immutable; not pickled.
 #[pyclass(frozen, module = "shiftkey")]
 pub(crate) struct Credential {
     login: Login,
@@ -44,11 +44,13 @@ impl Credential {
 
 #[pymethods]
 impl Credential {
+    /// The database user as AWS returned it, prefix (``IAM:``, ``IAMA:``, ``IAMR:``) and all.
     #[getter]
     fn db_user(&self) -> &str {
         &self.login.credential.db_user
     }
 
+    /// The temporary password.
     #[getter]
     fn db_password(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         static PASSWORD: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
@@ -56,61 +58,71 @@ impl Credential {
         class.call1(py, (self.login.credential.password.expose(),))
     }
 
+    /// Until when it opens a connection, in UTC. Open connections outlive it.
     #[getter]
     fn expiration(&self) -> SystemTime {
         self.login.credential.expires_at
     }
 
+    /// Where to dial.
     #[getter]
     fn host(&self) -> &str {
         &self.login.endpoint.host
     }
 
+    /// TCP port.
     #[getter]
     fn port(&self) -> u16 {
         self.login.endpoint.port
     }
 
+    /// The database that it was issued for.
     #[getter]
     fn database(&self) -> &str {
         &self.login.database
     }
 
+    /// The target's name.
     #[getter]
     fn target(&self) -> &str {
         &self.login.target
     }
 
+    /// Whether no call to AWS was made for it.
     #[getter]
     fn cached(&self) -> bool {
         self.login.origin.is_cached()
     }
 
+    /// The name to verify when it is not the host's.
     #[getter]
     fn server_name(&self) -> Option<&str> {
         self.login.server_name.as_deref()
     }
 
+    /// The file of certificate authorities to verify with: the target's, else ``SSL_CERT_FILE``, else the system's.
     #[getter]
     fn ca_file(&self) -> Option<&str> {
         trust::file(&self.env, self.login.ca_file.as_deref()).and_then(Path::to_str)
     }
 
-    /// The CA file that the target names; what is left out where a driver cannot be told one is the system's.
+    /// The same, only where the target names it.
     #[getter]
     fn named_ca_file(&self) -> Option<&str> {
         self.login.ca_file.as_deref().and_then(Path::to_str)
     }
 
+    /// What ``driver``'s own ``connect`` takes to sign in with it, TLS verified.
     fn connect_kwargs(slf: &Bound<'_, Self>, driver: &str) -> PyResult<Py<PyAny>> {
         Ok(slf.py().import("shiftkey._connect")?.call_method1("connect_kwargs", (slf, driver))?.unbind())
     }
 
-    /// libpq's `host` and `hostaddr`.
+    /// libpq's ``host`` (the name to verify) and ``hostaddr`` (what is dialled, where that differs).
     fn libpq_address(&self, py: Python<'_>) -> PyResult<(&str, Option<&str>)> {
         dsn::libpq_address(&self.login).map_err(|error| errors::raise(py, &error.with_target(&self.login.target)))
     }
 
+    /// Signs in with it and hangs up: whether the warehouse refuses it as stale. Raises what stands in the way of knowing.
     fn refused(&self, py: Python<'_>) -> PyResult<bool> {
         let options = Options { env: Env::clone(&self.env), ..Options::default() };
         wait(py, async {
@@ -122,6 +134,7 @@ impl Credential {
         })
     }
 
+    /// Forgets it, if it is still the one that is handed out: the next call has a new one.
     fn reject(&self, py: Python<'_>) -> PyResult<()> {
         let made = self.made(py)?;
         wait(py, async {
@@ -130,8 +143,7 @@ impl Credential {
         })
     }
 
-    /// The same credential at the place to which the warehouse has moved; nothing when it is where it was, or AWS is not to
-    /// be asked.
+    /// The same credential where the warehouse listens now, if AWS says that it has moved; else None.
     fn relocated(slf: &Bound<'_, Self>) -> PyResult<Option<Self>> {
         let (py, this) = (slf.py(), slf.get());
         if this.target.host.is_some() {

@@ -4,7 +4,7 @@
 //! interpreter, finds every lock of ours free. What belongs to a process is remade in its forked children (`process.rs`). And
 //! whatever may wait, waits with the interpreter let go of (`wait.rs`).
 
-#![allow(missing_docs, reason = "the docstrings of what Python sees are for Python, and stand in _native.pyi")]
+#![allow(missing_docs, rustdoc::broken_intra_doc_links, reason = "docstrings of what Python sees are for Python, as in _native.pyi")]
 
 mod credential;
 mod errors;

@@ -13,7 +13,7 @@ use crate::{
     wait::{Task, start, wait},
 };
 
-/// One set of settings. Cheap to make; its memory of credentials is its own, its files are everybody's.
+/// What :class:`shiftkey.Session` is made of.
 #[pyclass(frozen, subclass, module = "shiftkey._native")]
 pub(crate) struct Session {
     said: Said,
@@ -53,6 +53,7 @@ impl Session {
         NAMES
     }
 
+    /// As :func:`shiftkey.credential`.
     #[pyo3(signature = (target, /, **overrides))]
     fn credential(slf: &Bound<'_, Self>, target: &str, overrides: Option<&Bound<'_, PyDict>>) -> PyResult<Credential> {
         let (made, target) = slf.get().resolve(slf.py(), target, overrides)?;
@@ -60,8 +61,7 @@ impl Session {
         Ok(Credential::new(login, target, slf.clone().unbind(), made))
     }
 
-    /// As `credential`, for an event loop: the task calls `settle(result, exception)` from another thread. What the cache
-    /// has is returned at once instead.
+    /// As `credential`, for an event loop: the task calls ``settle(result, exception)`` from another thread. What the cache has is returned at once instead.
     #[pyo3(signature = (settle, target, /, **overrides))]
     fn start_credential(
         slf: &Bound<'_, Self>,
@@ -81,6 +81,7 @@ impl Session {
         Ok((None, Some(task)))
     }
 
+    /// As :func:`shiftkey.url`.
     #[pyo3(signature = (target, /, format="jdbc", **overrides))]
     fn url(&self, py: Python<'_>, target: &str, format: &str, overrides: Option<&Bound<'_, PyDict>>) -> PyResult<String> {
         let raise = |error: Error| errors::raise(py, &error);

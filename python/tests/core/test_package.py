@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import shiftkey
+from shiftkey import _native
 
 PACKAGE = Path(shiftkey.__file__).parent
 HERE = Path(__file__).parent
@@ -46,6 +47,20 @@ def test_a_mistake_in_types_is_found(tool, tmp_path):
     wrong.write_text("import shiftkey\nshiftkey.credential('a', port='x')\nnumber: int = shiftkey.credential('a').db_user\n")
     done = subprocess.run([sys.executable, "-m", tool, str(wrong)], capture_output=True, text=True, cwd=HERE)
     assert done.returncode == 1 and ":2:" in done.stdout and ":3:" in done.stdout, done.stdout
+
+
+def test_the_docstrings_are_those_of_the_stubs():
+    """Type checkers and editors read the one, `help` the other."""
+    compared = 0
+    for stub in ast.parse((PACKAGE / "_native.pyi").read_text()).body:
+        if isinstance(stub, ast.ClassDef):
+            found = getattr(_native, stub.name)
+            assert found.__doc__ == ast.get_docstring(stub), stub.name
+            for member in stub.body:
+                if isinstance(member, ast.FunctionDef) and not member.name.startswith("__"):
+                    assert getattr(found, member.name).__doc__ == ast.get_docstring(member), member.name
+                    compared += 1
+    assert compared == 20
 
 
 @pytest.mark.installed
