@@ -60,9 +60,14 @@ impl Catalog {
 
     /// Makes the change in the session's transaction, if its user may.
     pub(crate) fn change(&self, change: Change) -> Result<(), Refusal> {
-        let mut seen = self.seen()?;
+        let mut pending = self.pending();
+        // Whether it may be made hangs on these users alone.
+        let changes = pending.iter().map(|it| &it.0).chain([&change.0]);
+        let users = changes.flat_map(Statement::users).chain([self.user.as_str()]);
+        let mut seen = self.world.warehouse_with(&self.id, users).ok_or_else(gone)?;
+        self.make(&mut seen, &pending);
         change::apply(&mut seen, &self.user, &change.0)?;
-        self.pending().push(Arc::new(change));
+        pending.push(Arc::new(change));
         Ok(())
     }
 
@@ -91,17 +96,25 @@ impl Catalog {
 
     /// The warehouse with what the transaction has changed.
     fn seen(&self) -> Result<Warehouse, Refusal> {
-        let mut seen = self.world.warehouse(&self.id).ok_or_else(|| Refusal::new("57P01", "the warehouse is gone"))?;
-        for change in self.pending().iter() {
-            // What another session has made impossible will be passed over.
-            let _ = change::apply(&mut seen, &self.user, &change.0);
-        }
+        let mut seen = self.world.warehouse(&self.id).ok_or_else(gone)?;
+        self.make(&mut seen, &self.pending());
         Ok(seen)
+    }
+
+    fn make(&self, seen: &mut Warehouse, pending: &[Arc<Change>]) {
+        for change in pending {
+            // What another session has made impossible will be passed over.
+            let _ = change::apply(seen, &self.user, &change.0);
+        }
     }
 
     fn pending(&self) -> MutexGuard<'_, Vec<Arc<Change>>> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn gone() -> Refusal {
+    Refusal::new("57P01", "the warehouse is gone")
 }
 
 impl std::fmt::Debug for Change {
