@@ -22,12 +22,16 @@ def findings():
     ran = subprocess.run([os.environ["SHIFTKEY"], *audit], capture_output=True, text=True, env=env)
     assert ran.returncode == 0, ran.stderr
     told = json.loads(ran.stdout)
+    global pathless
+    pathless = {user["name"]: it["severity"] for user in told["users"] for it in user["findings"] if it["code"] == "no_iam_path"}
     found = {(it["severity"], it["code"], it["policy"]["policy"]): it["policy"] for it in told["findings"] if "policy" in it}
     return found, [it["what"] for it in told["unseen"]]
 
 
+pathless = {}
 before, unseen = findings()
 assert unseen == [], unseen
+assert pathless == dict.fromkeys(["awsuser", "etl", "reporting"], "medium"), pathless
 
 wide = iam.create_policy(PolicyName="wide", PolicyDocument=policy("nobody"))["Policy"]["Arn"]
 iam.create_policy_version(PolicyArn=wide, PolicyDocument=policy("re*"), SetAsDefault=True)
@@ -35,7 +39,7 @@ iam.create_policy_version(PolicyArn=wide, PolicyDocument=policy("*"), SetAsDefau
 iam.create_group(GroupName="wide-team")
 iam.attach_group_policy(GroupName="wide-team", PolicyArn=wide)
 found, _ = findings()
-assert found == before, "a group without members lets nobody in"
+assert found == before and len(pathless) == 3, "a group without members lets nobody in"
 
 iam.create_user(UserName="ann")
 iam.add_user_to_group(GroupName="wide-team", UserName="ann")
@@ -59,4 +63,7 @@ assert mine == {
     ("medium", "policy_joins_groups", "AdministratorAccess"): (1, ["user erin"], ["analysts", "engineers"]),
 }, mine
 assert found["medium", "policy_wider_than_users", "wide"]["arn"] == wide and unseen == [], unseen
+assert pathless == {}, "etl by the loader's policy and in the boundary, reporting by the group's"
+iam.remove_user_from_group(GroupName="wide-team", UserName="ann")
+assert findings() and pathless == {"reporting": "low"}, pathless
 print("moto's IAM is read as it stands: versions, groups, roles and boundaries")

@@ -87,10 +87,25 @@ entries = [{"ContextKeyName": "aws:username", "ContextKeyType": "string", "Conte
 users = [f"arn:aws:redshift:us-east-1:111122223333:dbuser:analytics/{name}" for name in ("intern", "alice")]
 results = iam.simulate_principal_policy(PolicySourceArn=user["Arn"], ActionNames=["redshift:GetClusterCredentials"], ResourceArns=users,
                                         ContextEntries=entries)["EvaluationResults"]
-assert [it["EvalDecision"] for it in results] == ["allowed", "implicitDeny"], results
+assert [it["EvalDecision"] for it in results] == ["implicitDeny"], results
+results = results[0]["ResourceSpecificResults"]
+assert [it["EvalResourceDecision"] for it in results] == ["allowed", "implicitDeny"], results
 assert results[0]["MatchedStatements"][0]["SourcePolicyId"] == "p"
 without = iam.simulate_principal_policy(PolicySourceArn=user["Arn"], ActionNames=["redshift:GetClusterCredentials"], ResourceArns=users)
-assert without["EvaluationResults"][0]["MissingContextValues"] == ["aws:username"], without
+assert without["EvaluationResults"][0]["ResourceSpecificResults"][0]["MissingContextValues"] == ["aws:username"], without
+iam.put_user_permissions_boundary(UserName="intern", PermissionsBoundary=arn)
+iam.put_role_permissions_boundary(RoleName="DataEngineer", PermissionsBoundary=arn)
+for bounded in (iam.get_user(UserName="intern")["User"], iam.get_role(RoleName="DataEngineer")["Role"],
+                next(it for it in iam.get_account_authorization_details(Filter=["User"])["UserDetailList"] if it["UserName"] == "intern")):
+    assert bounded["PermissionsBoundary"] == {"PermissionsBoundaryType": "PermissionsBoundaryPolicy", "PermissionsBoundaryArn": arn}, bounded
+assert iam.get_policy(PolicyArn=arn)["Policy"]["PermissionsBoundaryUsageCount"] == 2
+simulated = iam.simulate_principal_policy(PolicySourceArn=user["Arn"], ActionNames=["redshift:DescribeClusters"])["EvaluationResults"][0]
+assert simulated["EvalDecision"] == "implicitDeny" and not simulated["PermissionsBoundaryDecisionDetail"]["AllowedByPermissionsBoundary"], simulated
+iam.delete_user_permissions_boundary(UserName="intern")
+iam.delete_role_permissions_boundary(RoleName="DataEngineer")
+assert "PermissionsBoundary" not in iam.get_user(UserName="intern")["User"]
+refused("NoSuchEntity", iam.delete_user_permissions_boundary, UserName="intern")
+refused("NoSuchEntity", iam.put_user_permissions_boundary, UserName="intern", PermissionsBoundary=arn + "x")
 refused("InvalidInput", iam.simulate_principal_policy, PolicySourceArn="arn:aws:sts::111122223333:assumed-role/DataEngineer/x",
         ActionNames=["redshift:GetClusterCredentials"])
 refused("SignatureDoesNotMatch", boto3.client("iam", region_name="eu-west-1").get_user)

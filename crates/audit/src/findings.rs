@@ -1,9 +1,12 @@
 //! What is risky about a user: pure rules over what was read.
 
-use std::{collections::BTreeSet, time::SystemTime};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::SystemTime,
+};
 
 use serde::Serialize;
-use shiftkey::target::names;
+use shiftkey::{policy::reach::Way, target::names};
 
 use crate::{
     inventory::{Inventory, PasswordState, User},
@@ -70,6 +73,8 @@ pub struct Surroundings<'a> {
     pub now: SystemTime,
     /// What was found in IAM's policies.
     pub policies: &'a [Finding],
+    /// The users to whom an IAM policy leads; `None` when that cannot be told of all.
+    pub ways: Option<&'a BTreeMap<String, Way>>,
 }
 
 /// Why nobody can sign in as this user by IAM; `None` when somebody can, given the right policy.
@@ -141,13 +146,8 @@ pub fn of_user(user: &User, around: &Surroundings<'_>) -> Vec<Finding> {
     if state == PasswordState::Disabled {
         if let Some(why) = no_way_in(&user.name, around.mapped) {
             note(Severity::Medium, "no_way_in", format!("has no password, and {why}"), "rename or drop the user");
-        } else if around.log && user.last_iam_login.is_none() && user.principals.is_empty() {
-            note(
-                Severity::Low,
-                "nobody_comes",
-                "has no password, and nobody signs in by IAM".into(),
-                "drop the user, or give somebody the policy",
-            );
+        } else if let Some((why, fix)) = nobody_comes(user, around) {
+            note(Severity::Low, "nobody_comes", format!("has no password, and {why}"), fix);
         }
         if user.last_failure.is_some_and(|at| user.last_iam_login.is_none_or(|iam| iam < at)) {
             let message = "a sign-in was refused after the last one by IAM: perhaps somebody still tries a password".into();
@@ -164,8 +164,50 @@ pub fn of_user(user: &User, around: &Surroundings<'_>) -> Vec<Finding> {
         };
         note(Severity::Medium, "auto_created", message.into(), "drop it, or put it where it belongs");
     }
+    if !break_glass {
+        found.extend(no_iam_path(user, around));
+    }
     found.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     found
+}
+
+/// Why nobody signs in as a user that has no password, and what to do.
+fn nobody_comes(user: &User, around: &Surroundings<'_>) -> Option<(String, &'static str)> {
+    let seen = user.last_iam_login.is_some() || !user.principals.is_empty();
+    match around.ways.map(|ways| ways.get(&user.name)) {
+        Some(None) => Some((NO_PATH.into(), "drop the user, or give somebody the policy")),
+        _ if seen || !around.log => None,
+        None => Some(("nobody signs in by IAM".into(), "drop the user, or give somebody the policy")),
+        Some(Some(way)) => Some((format!("nobody signs in by IAM, though {} may", told(way)), "drop the user, or take the policy away")),
+    }
+}
+
+/// Who would be locked out if the password went.
+fn no_iam_path(user: &User, around: &Surroundings<'_>) -> Option<Finding> {
+    if user.password.state == PasswordState::Disabled {
+        return None;
+    }
+    let (severity, why, fix) = match (no_way_in(&user.name, around.mapped), around.ways.map(|ways| ways.get(&user.name))) {
+        (Some(why), _) => (Severity::Medium, why.to_owned(), "let who uses it come as another user, before the password goes"),
+        (None, Some(None)) => (Severity::Medium, NO_PATH.to_owned(), GIVE),
+        (None, Some(Some(way))) if !way.own => {
+            let why = format!("nobody may be issued a credential for it but who may for any name: {}", told(way));
+            (Severity::Low, why, GIVE)
+        }
+        (None, _) => return None,
+    };
+    let message = format!("without its password nobody comes in: {why}");
+    Some(Finding { severity, code: "no_iam_path", message, fix: fix.to_owned(), policy: None })
+}
+
+const NO_PATH: &str = "no IAM user or role of the account may be issued a credential for it";
+const GIVE: &str = "give who uses it the policy, before the password goes: `shiftkey policy generate` writes it";
+
+/// Those who have a way.
+fn told(way: &Way) -> String {
+    let who = way.who.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = way.count.saturating_sub(way.who.len());
+    if more > 0 { format!("{who} and {more} more") } else { who }
 }
 
 /// The risks of the warehouse as a whole.
@@ -241,17 +283,94 @@ mod tests {
             ("knocks", user("a", Disabled, |it| (it.last_iam_login, it.last_failure) = (at(5), at(6))), vec!["still_tried"]),
             ("knocked before", user("a", Disabled, |it| (it.last_iam_login, it.last_failure) = (at(5), at(4))), vec![]),
         ] {
-            let around =
-                Surroundings { break_glass: Some("glass"), known: None, log: true, mapped: false, now: at(50).unwrap(), policies: &[] };
+            let around = Surroundings {
+                break_glass: Some("glass"),
+                known: None,
+                log: true,
+                mapped: false,
+                now: at(50).unwrap(),
+                policies: &[],
+                ways: None,
+            };
             let codes: Vec<_> = of_user(&user, &around).iter().map(|it| it.code).collect();
             assert_eq!(codes, expected, "{sentence}");
         }
     }
 
     #[test]
+    fn whom_no_policy_leads_to_is_told_before_the_password_goes() {
+        use PasswordState::{Disabled, Unknown, Yes};
+        let way = |own, who: &[&str], count| Way { own, who: who.iter().map(|it| (*it).to_owned()).collect(), count };
+        let ways = BTreeMap::from([
+            ("own".to_owned(), way(true, &["role load"], 4)),
+            ("many".to_owned(), way(false, &["user root"], 1)),
+            ("IAM:x".to_owned(), way(true, &["user x"], 1)),
+        ]);
+        let came = |user: &mut User| user.last_iam_login = at(5);
+        let nothing = |_: &mut User| ();
+        let superuser = |it: &mut User| it.superuser = true;
+        type Case<'a> = (&'a str, User, (bool, bool, bool), &'a str);
+        let cases: [Case<'_>; 16] = [
+            ("a way", user("own", Yes, nothing), (true, true, false), "medium has_password"),
+            ("no way", user("a", Yes, nothing), (true, true, false), "medium has_password, medium no_iam_path"),
+            ("it may have one", user("a", Unknown, nothing), (true, false, false), "medium password_unknown, medium no_iam_path"),
+            ("a superuser", user("a", Yes, superuser), (true, true, false), "high superuser_has_password, medium no_iam_path"),
+            ("the break-glass user", user("glass", Yes, superuser), (true, true, false), ""),
+            ("of those who may be anybody", user("many", Yes, nothing), (true, true, false), "medium has_password, low no_iam_path"),
+            ("not all was read", user("a", Yes, nothing), (false, true, false), "medium has_password"),
+            ("AWS takes no such name", user("we\"ird", Yes, nothing), (false, true, false), "medium has_password, medium no_iam_path"),
+            ("on a workgroup", user("own", Yes, nothing), (true, true, true), "medium has_password, medium no_iam_path"),
+            ("on a workgroup, mapped", user("IAM:x", Yes, nothing), (true, true, true), "medium has_password, medium auto_created"),
+            (
+                "on a workgroup, of nobody",
+                user("IAM:y", Yes, nothing),
+                (true, true, true),
+                "medium has_password, medium auto_created, medium no_iam_path",
+            ),
+            ("no password and no way", user("a", Disabled, nothing), (true, false, false), "low nobody_comes"),
+            ("no way any more", user("a", Disabled, came), (true, true, false), "low nobody_comes"),
+            ("a way that nobody goes", user("own", Disabled, nothing), (true, true, false), "low nobody_comes"),
+            ("a way, and no log", user("own", Disabled, nothing), (true, false, false), ""),
+            ("a way that somebody goes", user("own", Disabled, came), (true, true, false), ""),
+        ];
+        let around = |read: bool, log, mapped| Surroundings {
+            break_glass: Some("glass"),
+            known: None,
+            log,
+            mapped,
+            now: at(50).unwrap(),
+            policies: &[],
+            ways: read.then_some(&ways),
+        };
+        for (sentence, user, (read, log, mapped), expected) in cases {
+            let found: Vec<_> =
+                of_user(&user, &around(read, log, mapped)).iter().map(|it| format!("{} {}", it.severity.name(), it.code)).collect();
+            assert_eq!(found.join(", "), expected, "{sentence}");
+        }
+        let message = |user: User| of_user(&user, &around(true, true, false)).pop().unwrap().message;
+        assert_eq!(
+            message(user("many", Yes, nothing)),
+            "without its password nobody comes in: nobody may be issued a credential for it but who may for any name: user root"
+        );
+        assert_eq!(message(user("own", Disabled, nothing)), "has no password, and nobody signs in by IAM, though role load and 3 more may");
+        assert_eq!(
+            message(user("a", Disabled, nothing)),
+            "has no password, and no IAM user or role of the account may be issued a credential for it"
+        );
+    }
+
+    #[test]
     fn a_list_of_known_users_and_a_workgroup_change_what_is_found() {
         let known = BTreeSet::from(["a".to_owned()]);
-        let around = Surroundings { break_glass: None, known: Some(&known), log: false, mapped: true, now: at(50).unwrap(), policies: &[] };
+        let around = Surroundings {
+            break_glass: None,
+            known: Some(&known),
+            log: false,
+            mapped: true,
+            now: at(50).unwrap(),
+            policies: &[],
+            ways: None,
+        };
         let codes = |name: &str| {
             let user = user(name, PasswordState::Disabled, |it| it.auto_created = true);
             of_user(&user, &around).iter().map(|it| it.code).collect::<Vec<_>>()
@@ -263,7 +382,15 @@ mod tests {
     #[test]
     fn the_break_glass_user_must_be_a_superuser() {
         let mut it = Inventory { users: vec![user("glass", PasswordState::Yes, |_| ())], ..Inventory::default() };
-        let around = |name| Surroundings { break_glass: name, known: None, log: true, mapped: false, now: at(1).unwrap(), policies: &[] };
+        let around = |name| Surroundings {
+            break_glass: name,
+            known: None,
+            log: true,
+            mapped: false,
+            now: at(1).unwrap(),
+            policies: &[],
+            ways: None,
+        };
         let code = |it: &Inventory, name| of_warehouse(it, &around(name)).first().map(|it| it.code);
         assert_eq!(code(&it, None), Some("no_break_glass"));
         assert_eq!(code(&it, Some("glass")), Some("break_glass_useless"));

@@ -1,6 +1,9 @@
 //! IAM policies that reach further than the warehouse's users: read, judged, told. What a policy reaches, the library tries out.
 
-use std::{collections::BTreeSet, time::SystemTime};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::SystemTime,
+};
 
 use serde::Serialize;
 use shiftkey::{
@@ -8,7 +11,7 @@ use shiftkey::{
     identity::Scope,
     policy::{
         iam::READS_ACCOUNT,
-        reach::{Account, Catalog, Names, Reach, Reached, reach},
+        reach::{Account, Catalog, Names, Reach, Reached, Way, reach},
     },
 };
 
@@ -18,7 +21,7 @@ use crate::{
 };
 
 /// What is not seen when IAM is not read.
-const WHAT: &str = "IAM policies that are wider than their users";
+const WHAT: &str = "IAM policies that are wider than their users, and users to whom none leads";
 
 /// So many names are told for each statement, and counted are all.
 const MOST_TOLD: usize = 100;
@@ -46,27 +49,37 @@ pub struct AtFault {
     pub hangs_on: BTreeSet<String>,
 }
 
-/// Reads the account's policies and says which are wider than the users that were seen. What could not be read becomes a line of
+/// What IAM's policies say about the users that were seen.
+#[derive(Clone, Debug, Default)]
+pub struct Judged {
+    /// Policies that are wider than the users.
+    pub findings: Vec<Finding>,
+    /// The users to whom a policy leads; `None` when that cannot be told of all.
+    pub ways: Option<BTreeMap<String, Way>>,
+}
+
+/// Reads the account's policies and holds them against the users that were seen. What could not be read becomes a line of
 /// [`Inventory::unseen`].
-pub async fn read(shiftkey: &Shiftkey, target: &Target, seen: &mut Inventory, now: SystemTime) -> Vec<Finding> {
-    match judged(shiftkey, target, seen, now).await {
+pub async fn read(shiftkey: &Shiftkey, target: &Target, seen: &mut Inventory, now: SystemTime) -> Judged {
+    match tried(shiftkey, target, seen, now).await {
         Ok((account, reached)) => {
             if !account.unread.is_empty() {
                 let unread: Vec<&str> = account.unread.iter().map(String::as_str).collect();
                 seen.unseen.push(Unseen {
-                    what: "some of IAM's policies".into(),
+                    what: "some of IAM's policies, and users to whom none leads".into(),
                     why: format!("IAM does not tell {}", some(&unread)),
                     hint: "`shiftkey policy lint ARN` judges one".into(),
                 });
             }
             if reached.stride > 1 {
                 seen.unseen.push(Unseen {
-                    what: "all users whom each policy reaches by a pattern".into(),
+                    what: "all users whom each policy reaches by a pattern, and users to whom none leads".into(),
                     why: format!("they are too many: superusers and one in {} of the others were tried", reached.stride),
                     hint: "`shiftkey policy lint` judges single policies".into(),
                 });
             }
-            findings(&account, &reached, seen)
+            let whole = account.unread.is_empty() && reached.stride == 1;
+            Judged { findings: findings(&account, &reached, seen), ways: whole.then_some(reached.ways) }
         }
         Err(error) => {
             let statement = format!("{{\"Effect\": \"Allow\", \"Action\": \"{READS_ACCOUNT}\", \"Resource\": \"*\"}}");
@@ -75,7 +88,7 @@ pub async fn read(shiftkey: &Shiftkey, target: &Target, seen: &mut Inventory, no
                 _ => "try again, or let `shiftkey policy lint` judge single policies".to_owned(),
             };
             seen.unseen.push(Unseen { what: WHAT.into(), why: error.message().to_owned(), hint });
-            Vec::new()
+            Judged::default()
         }
     }
 }
@@ -90,7 +103,7 @@ pub fn unasked(seen: &mut Inventory) {
     });
 }
 
-async fn judged(shiftkey: &Shiftkey, target: &Target, seen: &Inventory, now: SystemTime) -> Result<(Account, Reached)> {
+async fn tried(shiftkey: &Shiftkey, target: &Target, seen: &Inventory, now: SystemTime) -> Result<(Account, Reached)> {
     let place = shiftkey.place(target).await?;
     let account = shiftkey.iam(&Scope::from(target)).await?.account().await?;
     let catalog = Catalog {

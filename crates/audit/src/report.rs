@@ -142,7 +142,15 @@ mod tests {
     #[test]
     fn no_name_becomes_markup() {
         let users = vec![User { name: "<script>alert(1)</script>\"&'".into(), ..User::default() }];
-        let around = Surroundings { break_glass: None, known: None, log: false, mapped: false, now: SystemTime::UNIX_EPOCH, policies: &[] };
+        let around = Surroundings {
+            break_glass: None,
+            known: None,
+            log: false,
+            mapped: false,
+            now: SystemTime::UNIX_EPOCH,
+            policies: &[],
+            ways: None,
+        };
         let page = Report::new("t<b>", Inventory { users, ..Inventory::default() }, &around).html();
         assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;&quot;&amp;&#39;") && page.contains("t&lt;b&gt;"));
         assert!(!page.contains("<script") && !page.contains("http://") && !page.contains("https://") && !page.contains("t<b>"));

@@ -14,19 +14,22 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq as _;
 
+use crate::aws::Directory;
 use crate::calls::Calls;
 use crate::clock::{Offset, SandboxClock};
 use crate::faults::{Faults, Rule};
 use crate::gate::Gate;
+use crate::seed::{PROD, STAGING};
 use crate::world::{WarehouseId, WarehouseKind, World};
 
 /// Where the paths of this begin, before a slash.
 pub(crate) const PREFIX: &str = "/sandbox";
 
 const ROUTES: &str = "GET /sandbox/calls, GET or POST /sandbox/clock, GET, POST or DELETE /sandbox/faults, \
-    POST /sandbox/move, POST /sandbox/revoke, GET /sandbox/warehouses";
+    POST /sandbox/move, POST /sandbox/organization, POST /sandbox/revoke, GET /sandbox/warehouses";
 const CLOCK: &str = r#"send {"advance":"1h"} or {"offset":"-20m"}"#;
 const FAULTS: &str = r#"send {"rule":"GetClusterCredentials:throttle@0.5"}"#;
+const ORGANIZATION: &str = r#"send {"account":"111122223333","policy":{...}}, or {"account":"111122223333"} to allow all"#;
 const WAREHOUSE: &str =
     r#"send {"kind":"cluster","account":"111122223333","region":"us-east-1","name":"analytics"}, as GET /sandbox/warehouses lists them"#;
 
@@ -34,6 +37,7 @@ const WAREHOUSE: &str =
 #[derive(Clone)]
 pub(crate) struct Control {
     pub(crate) token: Arc<str>,
+    pub(crate) iam: Directory,
     pub(crate) calls: Calls,
     pub(crate) clock: SandboxClock,
     pub(crate) faults: Faults,
@@ -55,6 +59,13 @@ enum ClockChange {
 #[serde(deny_unknown_fields)]
 struct NewRule {
     rule: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ServiceControl {
+    account: String,
+    policy: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -126,6 +137,17 @@ impl Control {
                 let port = self.gate.move_endpoint(&id).await;
                 port.map(|_| self.shown(&id)).map_err(|it| bad(format!("the warehouse could not be moved: {it}"), WAREHOUSE))
             }
+            ("/organization", "POST") => {
+                let ServiceControl { account, policy } = read(body, ORGANIZATION)?;
+                if ![PROD, STAGING].contains(&account.as_str()) {
+                    return Err(bad(format!("there is no account '{account}'"), ORGANIZATION));
+                }
+                if policy.as_ref().is_some_and(|it| it.get("Statement").is_none()) {
+                    return Err(bad("the policy has no Statement".to_owned(), ORGANIZATION));
+                }
+                self.iam.put_service_control_policy(&account, policy.as_ref());
+                Ok(json!({ "account": account, "policy": policy }))
+            }
             ("/revoke", "POST") => {
                 let id = self.find(read(body, WAREHOUSE)?)?;
                 Ok(json!({ "revoked": self.world.revoke_grants(&id) }))
@@ -133,7 +155,7 @@ impl Control {
             ("/warehouses", "GET") => {
                 Ok(json!({ "warehouses": self.world.warehouses().iter().map(|it| self.shown(&it.id)).collect::<Vec<_>>() }))
             }
-            ("/calls" | "/clock" | "/faults" | "/move" | "/revoke" | "/warehouses", _) => {
+            ("/calls" | "/clock" | "/faults" | "/move" | "/organization" | "/revoke" | "/warehouses", _) => {
                 Err(Refusal(StatusCode::METHOD_NOT_ALLOWED, format!("{path} does not take {method}"), format!("there are {ROUTES}")))
             }
             _ => Err(Refusal(StatusCode::NOT_FOUND, format!("there is nothing at {path}"), format!("there are {ROUTES}"))),

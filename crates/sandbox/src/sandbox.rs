@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::aws::{Aws, Directory, RateLimit, random_token};
+use crate::aws::{Aws, Directory, Kind, RateLimit, random_token};
 use crate::calls::Calls;
 use crate::clock::SandboxClock;
 use crate::control::{self, Control};
@@ -104,8 +104,15 @@ impl Builder {
             aws.faults.add(rule);
         }
         let iam = aws.directory.clone();
-        let control =
-            Control { token: random_token().into(), calls: aws.calls.clone(), clock: self.clock, faults: aws.faults.clone(), gate, world };
+        let control = Control {
+            token: random_token().into(),
+            iam: iam.clone(),
+            calls: aws.calls.clone(),
+            clock: self.clock,
+            faults: aws.faults.clone(),
+            gate,
+            world,
+        };
         write_private(&directory.path().join("config"), &profiles())?;
         write_private(&directory.path().join("credentials"), &keys())?;
         write_private(&directory.path().join("config.toml"), &targets(&control.world, address))?;
@@ -195,6 +202,21 @@ impl Sandbox {
     /// stands in it is not checked, as the IAM calls check it.
     pub fn put_user_policy(&self, user: &str, name: &str, document: Option<&serde_json::Value>) {
         self.iam.put_user_policy(PROD, user, name, document);
+    }
+
+    /// Bounds what a user (`user/alice`) or role (`role/DataEngineer`) of the production account may do by a managed policy of this
+    /// document; `None` takes the boundary away. What stands in it is not checked.
+    pub fn put_boundary(&self, whom: &str, document: Option<&serde_json::Value>) {
+        let (kind, name) = match whom.split_once('/') {
+            Some(("role", name)) => (Kind::Role, name),
+            _ => (Kind::User, whom.trim_start_matches("user/")),
+        };
+        self.iam.put_boundary(PROD, kind, name, document);
+    }
+
+    /// Puts a service control policy in force for all users and roles of an account, in place of the one before; `None` allows all.
+    pub fn put_service_control_policy(&self, account: &str, document: Option<&serde_json::Value>) {
+        self.iam.put_service_control_policy(account, document);
     }
 
     /// Makes a user of the production account, without keys, unless there is one.

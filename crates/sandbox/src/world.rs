@@ -228,6 +228,17 @@ impl World {
         self.lock().warehouses.get(id).cloned()
     }
 
+    /// One warehouse as it is now with no users but these: there may be many thousands.
+    pub(crate) fn warehouse_with<'a>(&self, id: &WarehouseId, users: impl IntoIterator<Item = &'a str>) -> Option<Warehouse> {
+        self.update(id, |it| {
+            let all = std::mem::take(&mut it.users);
+            let users = users.into_iter().filter_map(|name| all.get_key_value(name)).map(|(name, user)| (name.clone(), user.clone()));
+            let copy = Warehouse { users: users.collect(), ..it.clone() };
+            it.users = all;
+            copy
+        })
+    }
+
     /// Changes a warehouse in place; `None` when there is none.
     pub fn update<T>(&self, id: &WarehouseId, change: impl FnOnce(&mut Warehouse) -> T) -> Option<T> {
         self.lock().warehouses.get_mut(id).map(change)

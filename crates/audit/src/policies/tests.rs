@@ -22,7 +22,7 @@ fn judged(reach: Reach) -> Vec<Finding> {
     let policy = Policy { name: "wide".into(), arn: "arn:p".into(), document: Value::Null };
     let account = Account { policies: vec![policy], ..Account::default() };
     let reach = Reach { holders: set(&["role x", "user a"]), ..reach };
-    findings(&account, &Reached { statements: vec![reach], stride: 1 }, &seen())
+    findings(&account, &Reached { statements: vec![reach], stride: 1, ways: BTreeMap::new() }, &seen())
 }
 
 #[test]

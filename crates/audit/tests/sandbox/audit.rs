@@ -58,7 +58,15 @@ async fn a_superuser_sees_all_and_every_risk_is_named() {
         assert_eq!((seen.reader.as_str(), seen.reader_is_superuser, seen.passwords_are_told), ("awsuser", true, true));
         assert_eq!(seen.log, "stl_connection_log");
         assert_eq!(seen.unseen.iter().map(|it| it.what.split(' ').next().unwrap()).collect::<Vec<_>>(), ["who"]);
-        let around = Surroundings { break_glass: None, known: None, log: true, mapped: false, now: SystemTime::UNIX_EPOCH, policies: &[] };
+        let around = Surroundings {
+            break_glass: None,
+            known: None,
+            log: true,
+            mapped: false,
+            now: SystemTime::UNIX_EPOCH,
+            policies: &[],
+            ways: None,
+        };
         let report = Report::new("t", seen, &around);
         let found: Vec<(&str, String)> = report
             .ranked()
@@ -70,15 +78,15 @@ async fn a_superuser_sees_all_and_every_risk_is_named() {
             ("etl", "uses_password"),
             ("reporting", "has_password"),
             ("stage", "still_tried nobody_comes"),
-            ("we\"ird", "has_password"),
-            ("Ünit", "has_password"),
+            ("we\"ird", "has_password no_iam_path"),
+            ("Ünit", "has_password no_iam_path"),
             ("alice", ""),
         ];
         assert_eq!(found, expected.map(|(name, codes)| (name, codes.to_owned())));
         let alice = report.seen.user("alice").unwrap();
         assert_eq!((alice.groups.as_slice(), alice.principals.as_slice()), (&["analysts".to_owned()][..], &["arn:a".to_owned()][..]));
         assert_eq!(report.seen.user("Ünit").unwrap().roles, ["loader", "sys:dba"]);
-        assert!(report.html().contains("role sys:dba") && report.csv().contains("has_password,,loader sys:dba\r\n"));
+        assert!(report.html().contains("role sys:dba") && report.csv().contains("has_password no_iam_path,,loader sys:dba\r\n"));
         let json = report.json();
         assert_eq!(
             (json["summary"]["critical"].as_u64(), json["users"][2]["findings"][0]["code"].as_str()),
@@ -135,7 +143,7 @@ async fn of_policies(world: &World, name: &str, user: Option<&str>) -> (Vec<Stri
     let mut session = world.session(&target).await;
     let mut seen = inventory::read(&mut session, false, false).await.unwrap();
     seen.unseen.clear();
-    let found = policies::read(&world.shiftkey, &target, &mut seen, SystemTime::UNIX_EPOCH).await;
+    let found = policies::read(&world.shiftkey, &target, &mut seen, SystemTime::UNIX_EPOCH).await.findings;
     let line = |it: &Finding| format!("{} {}: {}", it.severity.name(), it.code, it.message);
     (found.iter().map(line).collect(), seen.unseen.iter().map(|it| format!("{}; {}", it.what, it.hint)).collect())
 }
@@ -182,6 +190,76 @@ async fn policies_are_held_against_the_users_that_there_are() {
     let calls = world.sandbox.calls().count("GetAccountAuthorizationDetails");
     assert_eq!(of_policies(&world, "prod/analytics", Some("awsuser")).await.0, found);
     assert_eq!(world.sandbox.calls().count("GetAccountAuthorizationDetails") - calls, 3);
+    world.sandbox.stop().await;
+}
+
+#[tokio::test]
+async fn users_whom_aws_issues_no_credential_for_are_those_to_whom_no_policy_leads() {
+    let world = World::start(Engine::Embedded).await;
+    world.add(&["orphan"]);
+    let target = world.target("prod/analytics", Some("awsuser"));
+    let mut session = world.session(&target).await;
+    // Whoever may be anybody is no way of anybody's own.
+    let deny = serde_json::json!({ "Version": "2012-10-17", "Statement": {
+        "Effect": "Deny", "Action": "redshift:GetClusterCredentials", "Resource": "arn:aws:redshift:*:*:dbuser:analytics/reporting" } });
+    world.sandbox.put_user_policy("security", "denied", Some(&deny));
+    // Sessions of roles have the names that are wanted, within their boundary.
+    let etl = serde_json::json!({ "Version": "2012-10-17", "Statement": {
+        "Effect": "Allow", "Action": "redshift:*", "Resource": ["arn:aws:redshift:*:*:dbuser:*/etl", "arn:aws:redshift:*:*:dbname:*/*"] } });
+    for role in ["DataEngineer", "Guarded", "Partner"] {
+        world.sandbox.put_boundary(&format!("role/{role}"), Some(&etl));
+    }
+    let mut seen = inventory::read(&mut session, false, false).await.unwrap();
+    let ways = policies::read(&world.shiftkey, &target, &mut seen, SystemTime::UNIX_EPOCH).await.ways;
+    let around = Surroundings {
+        break_glass: None,
+        known: None,
+        log: true,
+        mapped: false,
+        now: SystemTime::UNIX_EPOCH,
+        policies: &[],
+        ways: ways.as_ref(),
+    };
+    let report = Report::new("t", seen, &around);
+    let code = |name: &str| {
+        let ranked = report.ranked();
+        let (_, found) = ranked.iter().find(|(user, _)| user.name == name).unwrap();
+        found.iter().find(|it| it.code.contains("path")).map(|it| it.message.clone())
+    };
+    let anybody = |who: &str| {
+        format!("without its password nobody comes in: nobody may be issued a credential for it but who may for any name: {who}")
+    };
+    assert_eq!(code("etl"), None, "etl's own keys");
+    assert_eq!(code("orphan"), Some(anybody("user security")));
+    assert_eq!(
+        code("reporting").as_deref(),
+        Some("without its password nobody comes in: no IAM user or role of the account may be issued a credential for it")
+    );
+    // AWS agrees.
+    for (caller, user, expected) in
+        [("security", "orphan", true), ("security", "reporting", false), ("etl", "etl", true), ("etl", "reporting", false)]
+    {
+        let vars = world.sandbox.environment_for(caller).unwrap().into_iter().collect();
+        let shiftkey = World::library(&shiftkey::Env { vars, ..shiftkey::Env::default() });
+        let issued = shiftkey.credential(&world.target("prod/analytics", Some(user))).await;
+        assert_eq!(issued.is_ok(), expected, "{caller} for {user}");
+    }
+    // A role's session that is called alice may be alice, but for the boundary. A denial is remembered in the cache, which differs here.
+    for (cache, expected) in [("bound", false), ("free", true)] {
+        let vars = world
+            .sandbox
+            .environment_for("alice")
+            .unwrap()
+            .into_iter()
+            .filter(|(key, _)| !key.ends_with("_KEY") && !key.ends_with("_KEY_ID"));
+        let mut vars: std::collections::BTreeMap<String, String> = vars.collect();
+        vars.insert("AWS_PROFILE".into(), "engineer".into());
+        vars.insert("SHIFTKEY_CACHE_DIR".into(), format!("{}/{cache}", vars["SHIFTKEY_CACHE_DIR"]));
+        let engineer = World::library(&shiftkey::Env { vars: vars.into_iter().collect(), ..shiftkey::Env::default() });
+        let issued = engineer.credential(&world.target("prod/analytics", Some("alice"))).await;
+        assert_eq!(issued.is_ok(), expected, "{cache}");
+        world.sandbox.put_boundary("role/DataEngineer", None);
+    }
     world.sandbox.stop().await;
 }
 

@@ -6,9 +6,9 @@ use shiftkey::{Clock, Error, ErrorKind, Result, SystemClock, Target, Warehouse, 
 use shiftkey_audit::{
     Session,
     cloudtrail::{self, Issuance},
-    findings::{Finding, Severity, Surroundings},
+    findings::{Severity, Surroundings},
     inventory::{self, Inventory},
-    policies,
+    policies::{self, Judged},
     report::{Report, time},
 };
 
@@ -29,14 +29,15 @@ pub(crate) async fn audit(args: &AuditArgs, settings: &Settings, printer: &Print
     }
     let seen = seen(args, &target, &events, settings, printer).await;
     printer.progress("");
-    let (seen, policies) = seen?;
+    let (seen, judged) = seen?;
     let around = Surroundings {
         break_glass: target.break_glass.as_deref(),
         known: known.as_ref(),
         log: !seen.log.is_empty(),
         mapped: is_mapped(&target),
         now: SystemClock.now(),
-        policies: &policies,
+        policies: &judged.findings,
+        ways: judged.ways.as_ref(),
     };
     let report = Report::new(&target.label, seen, &around);
     match args.format {
@@ -57,7 +58,7 @@ async fn seen(
     events: &[Issuance],
     settings: &Settings,
     printer: &Printer,
-) -> Result<(Inventory, Vec<Finding>)> {
+) -> Result<(Inventory, Judged)> {
     let options = Options { env: settings.env.clone(), ..Options::default() };
     let shiftkey = settings.shiftkey()?;
     printer.progress("reading the warehouse");
@@ -68,11 +69,11 @@ async fn seen(
     }
     if args.no_iam {
         policies::unasked(&mut seen);
-        return Ok((seen, Vec::new()));
+        return Ok((seen, Judged::default()));
     }
     printer.progress("reading IAM's policies");
-    let found = policies::read(&shiftkey, target, &mut seen, SystemClock.now()).await;
-    Ok((seen, found))
+    let judged = policies::read(&shiftkey, target, &mut seen, SystemClock.now()).await;
+    Ok((seen, judged))
 }
 
 /// Whether AWS maps identities to users, so that there is no choosing one.

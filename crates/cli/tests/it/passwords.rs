@@ -51,7 +51,7 @@ fn an_audit_is_printed_for_everyone_who_reads_it() {
     run(&sandbox, &dir, &["audit", "--fail-on", "medium"]).status(1);
     run(&sandbox, &dir, &["audit", "--no-iam"])
         .success()
-        .out("not seen: IAM policies that are wider than their users (IAM was not to be read)");
+        .out("not seen: IAM policies that are wider than their users, and users to whom none leads (IAM was not to be read)");
     // A user without rights, and a workgroup.
     let small = Test::against(&sandbox).args(["audit", "prod/analytics"]).run().success();
     small.out("read as alice, from the catalog and no connection log").out("not seen: who has a password");

@@ -273,3 +273,60 @@ fn an_explanation_is_as_good_as_what_may_be_seen() {
     let ran = explain("intern", &[]).status(4);
     assert_eq!(ran.json()["checks"][0]["unknown"], json!(["aws:MultiFactorAuthPresent"]));
 }
+
+#[test]
+fn an_explanation_sees_a_boundary_and_says_of_the_organization_what_it_can() {
+    let own = Own::start(Engine::Embedded);
+    let ask =
+        |args: &[&str]| Test::against(&own).env("SHIFTKEY_RATE", "1000:1000").args(["--profile", "alice", "--no-cache"]).args(args).run();
+    let explain = |user: &str| ask(&["policy", "explain", "prod/analytics", "--json", "--db-user", user]);
+    let document = |statements: Value| json!({ "Version": "2012-10-17", "Statement": statements });
+    let allow = |action: &str, resource: &str| json!({ "Effect": "Allow", "Action": action, "Resource": resource });
+    let look = |actions: Value| {
+        let statement = json!({ "Effect": "Allow", "Action": actions, "Resource": "*" });
+        own.put_user_policy("alice", "look", Some(&document(statement)));
+    };
+    let names = |ran: &Ran| ran.json()["checks"][0]["by"].clone();
+    let notes = |ran: &Ran| ran.json()["notes"].to_string();
+    own.put_user_policy("alice", "any", Some(&document(allow("redshift:*", "*"))));
+    // In the boundary stands etl and not alice: AWS, its simulation and our evaluation agree.
+    let within = json!([
+        allow("iam:*", "*"),
+        allow("redshift:Describe*", "*"),
+        allow("redshift:GetClusterCredentials", "arn:aws:redshift:*:*:dbuser:analytics/etl"),
+        allow("redshift:GetClusterCredentials", "arn:aws:redshift:*:*:dbname:*/*")
+    ]);
+    own.put_boundary("user/alice", Some(&document(within)));
+    for (actions, how, name) in [
+        (json!("iam:SimulatePrincipalPolicy"), "simulated", "the permissions boundary"),
+        (json!(["iam:Get*", "iam:List*"]), "evaluated", "arn:aws:iam::111122223333:policy/boundary-of-alice"),
+    ] {
+        look(actions);
+        assert_eq!(verdict(&explain("etl").status(0)), ("yes".to_owned(), how.to_owned()));
+        let ran = explain("alice").status(4);
+        assert_eq!((verdict(&ran), names(&ran)), (("no".to_owned(), how.to_owned()), json!([name])));
+        assert!(notes(&ran).contains(&format!("has to be allowed by {name} too")), "{}", notes(&ran));
+    }
+    ask(&["creds", "prod/analytics", "--db-user", "etl"]).success();
+    ask(&["creds", "prod/analytics", "--db-user", "alice"]).status(4);
+    own.put_boundary("user/alice", None);
+    // An organization's policy cannot be read: what is evaluated says yes, and that it has not seen it.
+    let deny = |condition: Option<Value>| {
+        let mut deny = json!({ "Effect": "Deny", "Action": "redshift:GetClusterCredentials", "Resource": "*" });
+        condition.into_iter().for_each(|it| deny["Condition"] = it);
+        own.put_service_control_policy("111122223333", Some(&document(json!([allow("*", "*"), deny]))));
+    };
+    deny(None);
+    let ran = explain("alice").status(0);
+    assert!(notes(&ran).contains("service control policies of the organization are not seen"), "{}", notes(&ran));
+    ask(&["creds", "prod/analytics"]).status(4);
+    // AWS's simulation sees it.
+    look(json!("iam:SimulatePrincipalPolicy"));
+    let ran = explain("alice").status(4);
+    assert_eq!((&ran.json()["checks"][0]["decision"], names(&ran)), (&json!("explicitDeny"), json!(["a service control policy"])));
+    // But not one with conditions, of which it is said.
+    deny(Some(json!({ "StringEquals": { "aws:RequestedRegion": "us-east-1" } })));
+    let ran = explain("alice").status(0);
+    assert!(notes(&ran).contains("leaves out service control policies that have conditions"), "{}", notes(&ran));
+    ask(&["creds", "prod/analytics"]).status(4);
+}

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use serde_json::Value;
 
 use super::fault::Fault;
-use super::iam::{Directory, Kind};
+use super::iam::{Directory, Kind, Rights};
 use crate::iam::{Context, Decision, decide};
 use crate::seed::{Role, User};
 
@@ -21,6 +21,10 @@ pub(super) struct Caller {
     pub(super) role: Option<String>,
     pub(super) mfa: Option<bool>,
     pub(super) policies: Vec<Value>,
+    /// Bounds what the policies of the user or role allow.
+    pub(super) boundary: Option<Value>,
+    /// The service control policy of the account; none allows all.
+    pub(super) organization: Option<Value>,
     /// Bounds what the policies allow.
     pub(super) session_policy: Option<Value>,
     /// Session tags, as `aws:PrincipalTag/KEY`.
@@ -80,6 +84,8 @@ impl Caller {
             role: None,
             mfa: None,
             policies: user.policies.clone(),
+            boundary: None,
+            organization: None,
             session_policy: None,
             tags: BTreeMap::new(),
         }
@@ -94,6 +100,8 @@ impl Caller {
             role: Some(role.name.to_owned()),
             mfa: Some(mfa),
             policies: role.policies.clone(),
+            boundary: None,
+            organization: None,
             session_policy: None,
             tags: BTreeMap::new(),
         }
@@ -106,10 +114,10 @@ impl Caller {
             (None, Some(name)) => (Kind::Role, name),
             (None, None) => return self,
         };
-        let (policies, mut tags) = directory.of(kind, &self.account, name);
+        let Rights { policies, boundary, organization, mut tags } = directory.of(kind, &self.account, name);
         tags.retain(|key, _| !self.tags.keys().any(|own| own.eq_ignore_ascii_case(key)));
         tags.extend(self.tags);
-        Self { policies, tags, ..self }
+        Self { policies, boundary, organization, tags, ..self }
     }
 
     /// The database user that AWS maps this identity to.
@@ -138,19 +146,28 @@ impl Caller {
         all.filter_map(|(key, value)| Some((key.to_ascii_lowercase(), vec![(*value)?.to_owned()]))).chain(tags).collect()
     }
 
-    /// Refuses with AWS's words unless the identity's policies allow the action on the resource.
+    /// Refuses with AWS's words unless all that applies allows the action on the resource and nothing denies it (IAM User Guide, "Policy
+    /// evaluation logic"): denies come first, wherever they stand.
     pub(super) fn authorize(&self, action: &str, resource: &str, context: &Context) -> Result<(), Fault> {
-        let verdict = |policies: &[Value], kind: &str| match decide(policies, action, resource, context) {
-            Decision::Allowed => None,
-            Decision::ExplicitlyDenied => Some(format!("with an explicit deny in {kind}")),
-            Decision::ImplicitlyDenied => {
-                Some(format!("because no {} allows the {action} action", kind.split_once(' ').map_or(kind, |it| it.1)))
-            }
+        fn one(document: Option<&Value>) -> Option<&[Value]> {
+            document.map(std::slice::from_ref)
+        }
+        let layers = [
+            ("a service control policy", one(self.organization.as_ref())),
+            ("an identity-based policy", Some(&*self.policies)),
+            ("a permissions boundary", one(self.boundary.as_ref())),
+            ("a session policy", one(self.session_policy.as_ref())),
+        ];
+        let verdicts = layers.map(|(kind, policies)| (kind, policies.map(|it| decide(it, action, resource, context))));
+        let found = |decision| verdicts.iter().find(|it| it.1 == Some(decision)).map(|it| it.0);
+        let (kind, tail) = match (found(Decision::ExplicitlyDenied), found(Decision::ImplicitlyDenied)) {
+            (Some(kind), _) => (kind, format!("with an explicit deny in {kind}")),
+            (None, Some(kind)) => (kind, format!("because no {} allows the {action} action", kind.split_once(' ').map_or(kind, |it| it.1))),
+            (None, None) => return Ok(()),
         };
-        let bound = self.session_policy.as_ref().map(std::slice::from_ref);
-        let refusal = verdict(&self.policies, "an identity-based policy").or_else(|| verdict(bound?, "a session policy"));
-        let Some(tail) = refusal else { return Ok(()) };
-        let message = format!("User: {} is not authorized to perform: {action} on resource: {resource} {tail}", self.arn);
+        // Of an organization's denials the resource is not told.
+        let on = if kind == layers[0].0 { String::new() } else { format!(" on resource: {resource}") };
+        let message = format!("User: {} is not authorized to perform: {action}{on} {tail}", self.arn);
         Err(Fault::new(403, "AccessDenied", &message))
     }
 }

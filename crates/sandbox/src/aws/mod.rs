@@ -28,13 +28,13 @@ use crate::seed::{self, Role};
 use crate::world::{WarehouseId, WarehouseKind, World};
 use caller::{Caller, Callers};
 use fault::Fault;
-pub(crate) use iam::Directory;
+pub(crate) use iam::{Directory, Kind};
 use rate::Buckets;
 pub use rate::RateLimit;
 use sigv4::{Authorization, header, hex};
 
 /// Every action that is answered.
-pub(crate) const ACTIONS: [&str; 65] = [
+pub(crate) const ACTIONS: [&str; 69] = [
     "AddUserToGroup",
     "AssumeRole",
     "AttachGroupPolicy",
@@ -48,8 +48,10 @@ pub(crate) const ACTIONS: [&str; 65] = [
     "DeleteGroupPolicy",
     "DeletePolicy",
     "DeletePolicyVersion",
+    "DeleteRolePermissionsBoundary",
     "DeleteRolePolicy",
     "DeleteUser",
+    "DeleteUserPermissionsBoundary",
     "DeleteUserPolicy",
     "DescribeClusters",
     "DescribeCustomDomainAssociations",
@@ -89,7 +91,9 @@ pub(crate) const ACTIONS: [&str; 65] = [
     "ListUsers",
     "ListWorkgroups",
     "PutGroupPolicy",
+    "PutRolePermissionsBoundary",
     "PutRolePolicy",
+    "PutUserPermissionsBoundary",
     "PutUserPolicy",
     "RemoveUserFromGroup",
     "SetDefaultPolicyVersion",

@@ -1,12 +1,14 @@
 //! The warehouse's catalog of users and groups, its connection log and the statements that change them, the same in front of
-//! every engine. The truth is the [`World`]'s, since the gate decides by it who gets in; so a change does not wait for the end of
-//! a transaction, and is not rolled back.
+//! every engine. The truth is the [`World`]'s, since the gate decides by it who gets in. A session's changes wait for the end of its
+//! transaction, which the engine tells; until then the session alone sees them.
 
 mod change;
 mod statement;
 mod tables;
 #[cfg(test)]
 mod tests;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sqlparser::{
     dialect::PostgreSqlDialect,
@@ -15,7 +17,7 @@ use sqlparser::{
 
 use self::statement::{Statement, Words};
 pub(crate) use self::tables::{Cell, Kind, Table};
-use crate::world::{WarehouseId, World};
+use crate::world::{Warehouse, WarehouseId, World};
 
 /// SQLSTATE and message.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -31,11 +33,12 @@ impl Refusal {
 }
 
 /// The catalog as one session sees it.
-#[derive(Clone)]
 pub(crate) struct Catalog {
     world: World,
     id: WarehouseId,
     user: String,
+    /// What its transaction has changed.
+    pending: Mutex<Vec<Arc<Change>>>,
 }
 
 /// One statement of a text.
@@ -52,22 +55,66 @@ pub(crate) struct Change(Statement);
 
 impl Catalog {
     pub(crate) fn new(world: &World, id: &WarehouseId, user: &str) -> Self {
-        Self { world: world.clone(), id: id.clone(), user: user.to_owned() }
+        Self { world: world.clone(), id: id.clone(), user: user.to_owned(), pending: Mutex::default() }
     }
 
-    /// Makes the change, if the session's user may.
-    pub(crate) fn apply(&self, change: &Change) -> Result<(), Refusal> {
-        let gone = || Refusal::new("57P01", "the warehouse is gone");
-        self.world.update(&self.id, |it| change::apply(it, &self.user, &change.0)).ok_or_else(gone)?
+    /// Makes the change in the session's transaction, if its user may.
+    pub(crate) fn change(&self, change: Change) -> Result<(), Refusal> {
+        let mut pending = self.pending();
+        // Whether it may be made hangs on these users alone.
+        let changes = pending.iter().map(|it| &it.0).chain([&change.0]);
+        let users = changes.flat_map(Statement::users).chain([self.user.as_str()]);
+        let mut seen = self.world.warehouse_with(&self.id, users).ok_or_else(gone)?;
+        self.make(&mut seen, &pending);
+        change::apply(&mut seen, &self.user, &change.0)?;
+        pending.push(Arc::new(change));
+        Ok(())
+    }
+
+    /// Lets what the transaction has changed take effect, and says what did. What another session has made impossible meanwhile, such as
+    /// creating the same user, is passed over.
+    pub(crate) fn commit(&self) -> Vec<Arc<Change>> {
+        let mut pending = std::mem::take(&mut *self.pending());
+        if !pending.is_empty() {
+            let apply = |it: &mut Warehouse| pending.retain(|change| change::apply(it, &self.user, &change.0).is_ok());
+            self.world.update(&self.id, apply);
+        }
+        pending
+    }
+
+    /// Forgets what the transaction has changed.
+    pub(crate) fn roll_back(&self) {
+        self.pending().clear();
     }
 
     /// The rows of a table that the session's user may see.
     pub(crate) fn rows(&self, table: &Table) -> Result<Vec<Vec<Cell>>, Refusal> {
-        let warehouse = self.world.warehouse(&self.id);
         let log = if table.name.ends_with("_log") { self.world.connection_log(&self.id) } else { Vec::new() };
-        let rows = warehouse.and_then(|it| table.rows(&it, &log, &self.user));
+        let rows = table.rows(&self.seen()?, &log, &self.user);
         rows.ok_or_else(|| Refusal::new("42501", format!("permission denied for relation {}", table.name)))
     }
+
+    /// The warehouse with what the transaction has changed.
+    fn seen(&self) -> Result<Warehouse, Refusal> {
+        let mut seen = self.world.warehouse(&self.id).ok_or_else(gone)?;
+        self.make(&mut seen, &self.pending());
+        Ok(seen)
+    }
+
+    fn make(&self, seen: &mut Warehouse, pending: &[Arc<Change>]) {
+        for change in pending {
+            // What another session has made impossible will be passed over.
+            let _ = change::apply(seen, &self.user, &change.0);
+        }
+    }
+
+    fn pending(&self) -> MutexGuard<'_, Vec<Arc<Change>>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn gone() -> Refusal {
+    Refusal::new("57P01", "the warehouse is gone")
 }
 
 impl std::fmt::Debug for Change {

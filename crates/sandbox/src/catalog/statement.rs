@@ -44,6 +44,20 @@ pub(super) enum Statement {
     },
 }
 
+impl Statement {
+    /// The users that it names.
+    pub(super) fn users(&self) -> Vec<&str> {
+        match self {
+            Self::AlterGroup { users, .. } | Self::CreateGroup { users, .. } | Self::DropUser { users, .. } => {
+                users.iter().map(String::as_str).collect()
+            }
+            Self::AlterUser { user, .. } | Self::CreateUser { user, .. } | Self::Monitor { user, .. } => vec![user],
+            Self::RenameUser { user, name } => vec![user, name],
+            Self::DropGroup { .. } => Vec::new(),
+        }
+    }
+}
+
 /// What `CREATE USER` and `ALTER USER` say; absent leaves it as it is.
 #[derive(Clone, Default, PartialEq)]
 pub(super) struct Options {

@@ -29,7 +29,7 @@ fn run(world: &World, id: &WarehouseId, user: &str, sql: &str) -> Result<(), &'s
     let catalog = Catalog::new(world, id, user);
     for piece in read(sql).map_err(|it| it.code)?.expect("it concerns the catalog") {
         match piece {
-            Piece::Change(change) => catalog.apply(&change).map_err(|it| it.code)?,
+            Piece::Change(change) => catalog.change(change).map_err(|it| it.code)?,
             Piece::Other { reads, .. } => {
                 for table in reads {
                     catalog.rows(table).map_err(|it| it.code)?;
@@ -37,6 +37,7 @@ fn run(world: &World, id: &WarehouseId, user: &str, sql: &str) -> Result<(), &'s
             }
         }
     }
+    catalog.commit();
     Ok(())
 }
 

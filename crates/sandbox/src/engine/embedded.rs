@@ -158,7 +158,7 @@ impl Session {
         }
         match plan {
             Plan::Change(change) => {
-                self.catalog()?.apply(change).map_err(refused)?;
+                self.catalog()?.change(change.clone()).map_err(refused)?;
                 Ok(Outcome::Done(Tag::new(change.tag())))
             }
             Plan::Done("BEGIN") if status == TransactionStatus::Idle => self.begin(),
@@ -168,6 +168,7 @@ impl Session {
                 if status != TransactionStatus::Idle {
                     self.with(|connection| connection.execute_batch(verb))?;
                 }
+                self.settle(verb == "COMMIT")?;
                 Ok(Outcome::End(Tag::new(verb)))
             }
             Plan::Done(tag) => Ok(Outcome::Done(Tag::new(tag))),
@@ -189,6 +190,17 @@ impl Session {
                 }))
             }
         }
+    }
+
+    /// Changes of users and groups take effect with the transaction's end, or never.
+    fn settle(&self, kept: bool) -> PgWireResult<()> {
+        let catalog = self.catalog()?;
+        if kept {
+            catalog.commit();
+        } else {
+            catalog.roll_back();
+        }
+        Ok(())
     }
 
     fn begin(&self) -> PgWireResult<Outcome> {
@@ -335,12 +347,14 @@ impl SimpleQueryHandler for Session {
     {
         let mut responses = Vec::new();
         let mut status = client.transaction_status();
+        let mut failed = false;
         for plan in self.plan(query, client)? {
             let response = match self.run(&plan, &[], status).and_then(|outcome| respond(outcome, &Format::UnifiedText)) {
                 Ok(response) => response,
                 // What went before it was done, so its answers go out too; nothing after it runs.
                 Err(failure) => {
                     responses.push(Response::Error(Box::new(failure.into())));
+                    failed = true;
                     break;
                 }
             };
@@ -350,6 +364,9 @@ impl SimpleQueryHandler for Session {
                 _ => {}
             }
             responses.push(response);
+        }
+        if failed || status == TransactionStatus::Idle {
+            self.settle(!failed)?;
         }
         Ok(responses)
     }
@@ -372,7 +389,12 @@ impl ExtendedQueryHandler for Session {
         let (Some(plan), true) = (plans.pop(), plans.is_empty()) else {
             return Err(error("42601", "cannot insert multiple commands into a prepared statement"));
         };
-        let outcome = self.run(&plan, &parameters(portal)?, client.transaction_status())?;
+        let status = client.transaction_status();
+        let outcome = self.run(&plan, &parameters(portal)?, status);
+        if outcome.is_err() || status == TransactionStatus::Idle {
+            self.settle(outcome.is_ok())?;
+        }
+        let outcome = outcome?;
         respond(outcome, &portal.result_column_format)
     }
 

@@ -119,6 +119,18 @@ impl Running {
         }
     }
 
+    /// Ends the transaction of a session whose statements were interpreted: its changes take effect, or are forgotten.
+    pub(crate) async fn settle(&self, catalog: &Catalog, kept: bool) {
+        if !kept {
+            return catalog.roll_back();
+        }
+        let changes = catalog.commit();
+        match self {
+            Self::Postgres(server) if !changes.is_empty() => server.followed(&changes).await,
+            Self::Embedded(_) | Self::Postgres(_) => {}
+        }
+    }
+
     /// A channel on which the engine expects a first packet and asks for no proof.
     pub(crate) async fn dial(&self) -> io::Result<Box<dyn Channel>> {
         match self {

@@ -255,7 +255,7 @@ impl Door {
         let mut client_reads = AsyncReadExt::chain(&*early, later);
         tokio::try_join!(
             relay::interpreted(&mut client_reads, &mut engine_writes, &catalog, running),
-            relay::plain(&mut engine_reads, &mut client_writes, RELAY_BUFFER),
+            relay::watched(&mut engine_reads, &mut client_writes, RELAY_BUFFER, &catalog, running),
         )
         .map(drop)
     }

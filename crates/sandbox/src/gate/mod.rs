@@ -9,6 +9,7 @@ mod parameters;
 mod relay;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 

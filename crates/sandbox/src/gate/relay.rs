@@ -4,7 +4,9 @@
 use std::io;
 
 use shiftkey_wire::frame;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy_buf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+
+use super::watch::{Seen, Watch};
 
 use crate::catalog::Catalog;
 use crate::engine::Running;
@@ -53,8 +55,36 @@ async fn rewritten(message: frame::Frame<'_>, catalog: &Catalog, running: &Runni
     Some(bytes)
 }
 
-/// Passes the engine's bytes on until it has no more.
-pub(super) async fn plain(engine: &mut (impl AsyncRead + Unpin), client: &mut (impl AsyncWrite + Unpin), buffer: usize) -> io::Result<()> {
-    copy_buf(&mut tokio::io::BufReader::with_capacity(buffer, engine), client).await?;
-    client.shutdown().await
+/// Passes the engine's bytes on until it has no more. Before a client hears that its transaction has ended, what it changed of users
+/// and groups has taken effect, or is forgotten.
+pub(super) async fn watched(
+    engine: &mut (impl AsyncRead + Unpin),
+    client: &mut (impl AsyncWrite + Unpin),
+    buffer: usize,
+    catalog: &Catalog,
+    running: &Running,
+) -> io::Result<()> {
+    let mut bytes = vec![0; buffer];
+    let (mut watch, mut failed) = (Watch::default(), false);
+    loop {
+        let size = engine.read(&mut bytes).await?;
+        if size == 0 {
+            return client.shutdown().await;
+        }
+        for seen in watch.see(&bytes[..size]) {
+            match seen {
+                Seen::Failed => failed = true,
+                Seen::Ended { kept } => running.settle(catalog, kept).await,
+                Seen::Ready { status } => {
+                    // Without BEGIN, a message's statements are one transaction.
+                    if status != b'T' || failed {
+                        running.settle(catalog, status == b'I' && !failed).await;
+                    }
+                    failed = false;
+                }
+            }
+        }
+        client.write_all(&bytes[..size]).await?;
+        client.flush().await?;
+    }
 }

@@ -97,6 +97,22 @@ async fn faults_come_and_go() {
 }
 
 #[tokio::test]
+async fn an_account_gets_a_service_control_policy_and_loses_it() {
+    let sandbox = sandbox().await;
+    let redshift = aws_sdk_redshift::Client::new(&user(&sandbox, "alice").await);
+    let policy = json!({ "Statement": { "Effect": "Allow", "NotAction": "redshift:Describe*", "Resource": "*" } });
+    let (status, answer) = drive(&sandbox, "POST", "organization", &json!({ "account": PROD, "policy": policy }).to_string()).await;
+    assert_eq!((status, &answer["policy"]), (200, &policy));
+    let error = redshift.describe_clusters().send().await.unwrap_err();
+    assert!(
+        error.message().unwrap().contains("because no service control policy allows the redshift:DescribeClusters action"),
+        "{error:?}"
+    );
+    drive(&sandbox, "POST", "organization", &json!({ "account": PROD }).to_string()).await;
+    redshift.describe_clusters().send().await.unwrap();
+}
+
+#[tokio::test]
 async fn warehouses_are_listed_moved_and_have_their_passwords_changed() {
     let sandbox = sandbox().await;
     let redshift = aws_sdk_redshift::Client::new(&user(&sandbox, "alice").await);
@@ -133,6 +149,9 @@ async fn what_cannot_be_done_is_said_with_a_remedy() {
         ("POST", "faults", r#"{"rules":[]}"#, 400, "unknown field `rules`", "throttle@0.5"),
         ("POST", "move", &warehouse("lake", "finance"), 400, "unknown variant `lake`", "GET /sandbox/warehouses"),
         ("POST", "move", &warehouse("workgroup", "finance"), 404, "no workgroup 'finance'", "GET /sandbox/warehouses"),
+        ("POST", "organization", r#"{"account":"1"}"#, 400, "no account '1'", "to allow all"),
+        ("POST", "organization", r#"{"account":"111122223333","policy":{}}"#, 400, "no Statement", "to allow all"),
+        ("GET", "organization", "", 405, "does not take GET", "POST /sandbox/organization"),
         ("POST", "revoke", "{}", 400, "missing field", "GET /sandbox/warehouses"),
     ] {
         let (got, answer) = drive(&sandbox, method, path, body).await;

@@ -1,6 +1,7 @@
 //! The real AWS SDK against the pretend AWS.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test may unwrap, and the SDK signs with the real time")]
 
+mod bounds;
 mod control;
 mod domains;
 mod faults;

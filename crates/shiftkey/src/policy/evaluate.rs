@@ -59,6 +59,11 @@ impl Context {
         self.known.insert(key.to_ascii_lowercase(), values);
     }
 
+    /// Says that nobody knows what a key of the request is.
+    pub(super) fn forget(&mut self, key: &str) {
+        self.known.remove(&key.to_ascii_lowercase());
+    }
+
     /// The key's values; none when it is absent, `Err` when nobody knows.
     fn get(&self, key: &str) -> Result<&[String], Unknown> {
         match self.known.get(&key.to_ascii_lowercase()) {

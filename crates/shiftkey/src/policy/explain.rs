@@ -58,7 +58,13 @@ pub struct Explanation {
 
 impl Explanation {
     /// Puts it together; `needs` is what the request asks of policies.
-    pub(super) fn new(principal: String, how: How, checks: Vec<Check>, needs: Vec<Statement>, notes: Vec<String>) -> Self {
+    pub(super) fn new(principal: String, how: How, checks: Vec<Check>, needs: Vec<Statement>, mut notes: Vec<String>) -> Self {
+        let shut = checks.iter().filter(|check| check.decision == Decision::ImplicitlyDenied).flat_map(|check| &check.by);
+        let shut: BTreeSet<&str> = shut.map(String::as_str).collect();
+        if !shut.is_empty() {
+            let names = shut.into_iter().collect::<Vec<_>>().join(", ");
+            notes.push(format!("what is missing has to be allowed by {names} too: a policy of the identity alone does not help"));
+        }
         let lacking = |action: &&'static str, resource: &String| {
             checks
                 .iter()
@@ -128,5 +134,9 @@ mod tests {
             Decision::Unknown
         );
         assert_eq!(told(vec![check("get", "user", Decision::Allowed)]).verdict(), Decision::Allowed);
+        // What bounds the identity has to allow it too.
+        let bounded = Check { by: BTreeSet::from(["arn:b".into()]), ..check("get", "user", Decision::ImplicitlyDenied) };
+        let notes = told(vec![bounded, check("get", "database", Decision::Allowed)]).notes;
+        assert_eq!(notes, ["what is missing has to be allowed by arn:b too: a policy of the identity alone does not help"]);
     }
 }

@@ -28,6 +28,9 @@ const NOBODY: &str = "shiftkey.nobody.qz9";
 /// About so many requests are tried at the most: where there are more names and policies than that, not every name is tried with each.
 const MOST_TRIED: usize = 500_000;
 
+/// So many are named of those who have a way to a user.
+const MOST_TOLD: usize = 3;
+
 /// What IAM holds of an account, as far as it bears on signing in.
 #[derive(Clone, Debug, Default)]
 pub struct Account {
@@ -131,6 +134,17 @@ pub struct Reach {
     pub hangs_on: BTreeSet<String>,
 }
 
+/// Who may be issued a credential for a user of the warehouse.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Way {
+    /// The first three users and roles: `user alice`.
+    pub who: BTreeSet<String>,
+    /// How many they are.
+    pub count: usize,
+    /// Whether it leads here in particular: those before may not be issued one for any name at all. Where some do so, only they are told.
+    pub own: bool,
+}
+
 /// All that was found.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Reached {
@@ -138,6 +152,9 @@ pub struct Reached {
     pub statements: Vec<Reach>,
     /// One in so many users was tried with each policy; superusers, the holders themselves and who is named always were. 1: all of them.
     pub stride: usize,
+    /// The warehouse's users to whom policies lead. What a session's name or tags decide, and what hangs on a condition that cannot be
+    /// told, leads there: of those that were tried, nobody has a way to a user that is not here.
+    pub ways: BTreeMap<String, Way>,
 }
 
 /// Whether a policy is about signing in, or administers IAM.
@@ -162,7 +179,7 @@ fn reach_within(most: usize, account: &Account, place: &Place, catalog: &Catalog
         alike.entry(key).or_default().push(principal);
     }
     let stride = alike.len().saturating_mul(catalog.users.len()).div_ceil(most).max(1);
-    let mut search = Search { account, place, catalog, stride, found: BTreeMap::new() };
+    let mut search = Search { account, place, catalog, stride, found: BTreeMap::new(), ways: BTreeMap::new() };
     for ((held, boundary, _), principals) in alike {
         let Some(first) = principals.first() else { continue };
         let mut asker = Asker::new(account, held, boundary, first, place, now);
@@ -177,7 +194,7 @@ fn reach_within(most: usize, account: &Account, place: &Place, catalog: &Catalog
             Spot::Workgroup { arn, .. } => search.mapped(&mut asker, &holders, Api::Serverless.action(), arn),
         }
     }
-    Reached { statements: search.found.into_values().collect(), stride }
+    Reached { statements: search.found.into_values().collect(), stride, ways: search.ways }
 }
 
 /// Policies, boundary and, where they are about who has them, the principal.
@@ -195,6 +212,7 @@ struct Search<'a> {
     catalog: &'a Catalog<'a>,
     stride: usize,
     found: BTreeMap<(usize, usize), Reach>,
+    ways: BTreeMap<String, Way>,
 }
 
 impl Search<'_> {
@@ -219,11 +237,45 @@ impl Search<'_> {
         let names: Vec<&str> = chosen.map(|(_, (name, _))| *name).collect();
         let all: Vec<&str> = self.catalog.users.keys().copied().collect();
         let has = |name: &str| self.catalog.users.contains_key(name);
-        for (statement, tried) in self.tried(asker, "dbuser", action, (&names, &all), &has) {
+        let tried = self.tried(asker, "dbuser", action, (&names, &all), &has);
+        self.lead(asker, holders, &tried, &names);
+        for (statement, tried) in tried {
             let creates = tried.fresh.iter().any(|name| asker.ask(CREATE, &self.place.of_cluster("dbuser", name), Some(name)).is_some());
             let entry = self.at(statement, holders, &tried.hangs_on);
             entry.creates |= creates;
             entry.users.merge(tried.names);
+        }
+    }
+
+    /// Notes to whom these have a way. Names of AWS's making are not asked for: they are the identity's own.
+    fn lead(&mut self, asker: &mut Asker, holders: &Holders<'_>, tried: &BTreeMap<(usize, usize), Tried>, names: &[&str]) {
+        let mut reached: BTreeMap<&str, bool> = BTreeMap::new();
+        for Tried { names, .. } in tried.values() {
+            for name in names.by_pattern.iter().chain(&names.by_name) {
+                *reached.entry(name).or_default() |= !names.any;
+            }
+        }
+        let mut some = |name: &str| asker.some_session(Api::Cluster.action(), &self.place.of_cluster("dbuser", name), Some(name));
+        let anybody = some(NOBODY);
+        for name in names.iter().filter(|name| !of_aws(name)) {
+            if reached.get(name) != Some(&true) && some(name) {
+                reached.insert(name, !anybody);
+            }
+        }
+        for (name, own) in reached.into_iter().filter(|(name, _)| !of_aws(name)) {
+            self.way(name, own, holders.principals);
+        }
+    }
+
+    fn way(&mut self, name: &str, own: bool, principals: &[&Principal]) {
+        let way = self.ways.entry(name.to_owned()).or_default();
+        if own && !way.own {
+            *way = Way { own, ..Way::default() };
+        }
+        if own == way.own {
+            way.count += principals.len();
+            let room = MOST_TOLD.saturating_sub(way.who.len());
+            way.who.extend(principals.iter().take(room).map(ToString::to_string));
         }
     }
 
@@ -285,7 +337,16 @@ impl Search<'_> {
     }
 
     fn mapped(&mut self, asker: &mut Asker, holders: &Holders<'_>, action: &str, arn: &str) {
-        let Some(answer) = asker.ask(action, arn, None) else { return };
+        let answer = asker.ask(action, arn, None);
+        if answer.is_some() || asker.some_session(action, arn, None) {
+            for principal in holders.principals {
+                let name = principal.mapped();
+                if self.catalog.users.contains_key(name.as_str()) {
+                    self.way(&name, true, &[principal]);
+                }
+            }
+        }
+        let Some(answer) = answer else { return };
         let strangers: Vec<String> = holders
             .principals
             .iter()
@@ -298,6 +359,11 @@ impl Search<'_> {
             }
         }
     }
+}
+
+/// Whether AWS makes such names of identities.
+fn of_aws(name: &str) -> bool {
+    name.starts_with("IAM:") || name.starts_with("IAMR:")
 }
 
 /// What came of trying names.

@@ -4,7 +4,7 @@ use super::super::Signed;
 use super::super::fault::{Fault, escape};
 use super::super::redshift::{Form, list};
 use super::directory::{Directory, Entity, Kind, State};
-use super::{encoded, entity_xml, invalid, members, policy_xml, version_xml};
+use super::{boundary_xml, encoded, entity_xml, invalid, members, policy_xml, version_xml};
 
 /// So many things on a page, unless another number is asked for; and the most that may be.
 const PAGE: usize = 100;
@@ -65,8 +65,9 @@ fn entity(state: &State, it: &Entity, call: &Signed<'_>) -> String {
         Kind::Group | Kind::Role => String::new(),
     };
     format!(
-        "{}<{word}PolicyList>{}</{word}PolicyList><AttachedManagedPolicies>{}</AttachedManagedPolicies>{groups}",
+        "{}{}<{word}PolicyList>{}</{word}PolicyList><AttachedManagedPolicies>{}</AttachedManagedPolicies>{groups}",
         entity_xml(it, call),
+        boundary_xml(it),
         members(inline),
         members(attached)
     )

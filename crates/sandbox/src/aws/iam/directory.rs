@@ -16,7 +16,7 @@ const MOST_ATTACHED: usize = 10;
 const MOST_GROUPS: usize = 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::aws) enum Kind {
+pub(crate) enum Kind {
     Group,
     Role,
     User,
@@ -60,6 +60,8 @@ pub(super) struct Entity {
     pub(super) members: BTreeSet<String>,
     /// A role's trust policy.
     pub(super) trust: Option<Value>,
+    /// The ARN of the managed policy that bounds what a user's or role's policies allow.
+    pub(super) boundary: Option<String>,
 }
 
 impl Entity {
@@ -86,6 +88,11 @@ impl Managed {
     pub(super) fn arn(&self) -> String {
         arn(&self.account, "policy", &self.path, &self.name)
     }
+
+    /// What is in force.
+    fn document(&self) -> Value {
+        self.versions.get(&self.default).map(|text| read(text)).unwrap_or_default()
+    }
 }
 
 pub(super) fn arn(account: &str, kind: &str, path: &str, name: &str) -> String {
@@ -103,6 +110,17 @@ pub(crate) struct Directory(Arc<Mutex<State>>);
 pub(super) struct State {
     entities: Vec<Entity>,
     policies: Vec<Managed>,
+    /// Service control policies, by account. Where there is none, all is allowed.
+    organization: BTreeMap<String, Value>,
+}
+
+/// What decides about a user or role now.
+#[derive(Default)]
+pub(in crate::aws) struct Rights {
+    pub(in crate::aws) policies: Vec<Value>,
+    pub(in crate::aws) boundary: Option<Value>,
+    pub(in crate::aws) organization: Option<Value>,
+    pub(in crate::aws) tags: BTreeMap<String, String>,
 }
 
 impl Directory {
@@ -116,14 +134,38 @@ impl Directory {
         let roles = roles
             .iter()
             .map(|it| Entity { trust: Some(it.trust.clone()), ..entity(Kind::Role, it.account, it.name, it.id(), &it.policies) });
-        Self(Arc::new(Mutex::new(State { entities: users.chain(roles).collect(), policies: Vec::new() })))
+        Self(Arc::new(Mutex::new(State { entities: users.chain(roles).collect(), policies: Vec::new(), ..State::default() })))
     }
 
     /// The policies and tags that a user or role has now.
-    pub(in crate::aws) fn of(&self, kind: Kind, account: &str, name: &str) -> (Vec<Value>, BTreeMap<String, String>) {
+    pub(in crate::aws) fn of(&self, kind: Kind, account: &str, name: &str) -> Rights {
         let state = self.lock();
-        let Ok(entity) = state.entity(kind, account, name) else { return Default::default() };
-        (state.policies_of(entity).into_iter().map(|(_, document)| document).collect(), entity.tags.clone())
+        let Ok(entity) = state.entity(kind, account, name) else { return Rights::default() };
+        Rights {
+            policies: state.policies_of(entity).into_iter().map(|(_, document)| document).collect(),
+            boundary: state.boundary_of(entity).map(|(_, document)| document),
+            organization: state.organization(account).cloned(),
+            tags: entity.tags.clone(),
+        }
+    }
+
+    pub(crate) fn put_boundary(&self, account: &str, kind: Kind, name: &str, document: Option<&Value>) {
+        let mut state = self.lock();
+        let policy = managed(account, &format!("boundary-of-{name}"), "/", BTreeMap::new());
+        let arn = policy.arn();
+        let Ok(entity) = state.entity_mut(kind, account, name) else { return };
+        entity.boundary = document.map(|_| arn.clone());
+        state.policies.retain(|it| it.arn() != arn);
+        let made = document.map(|it| Managed { versions: BTreeMap::from([(1, it.to_string())]), default: 1, next: 2, ..policy });
+        state.policies.extend(made);
+    }
+
+    pub(crate) fn put_service_control_policy(&self, account: &str, document: Option<&Value>) {
+        let mut state = self.lock();
+        match document {
+            Some(document) => state.organization.insert(account.to_owned(), document.clone()),
+            None => state.organization.remove(account),
+        };
     }
 
     pub(crate) fn put_user_policy(&self, account: &str, user: &str, name: &str, document: Option<&Value>) {
@@ -158,6 +200,7 @@ impl Entity {
             tags: BTreeMap::new(),
             members: BTreeSet::new(),
             trust: None,
+            boundary: None,
         }
     }
 }
@@ -256,7 +299,7 @@ impl State {
     pub(super) fn delete_policy(&mut self, arn: &str) -> Result<(), Fault> {
         let versions = self.policy(arn)?.versions.len();
         let conflict = |why: &str| Err(Fault::new(409, "DeleteConflict", why));
-        if self.entities.iter().any(|it| it.attached.contains(arn)) {
+        if self.entities.iter().any(|it| it.attached.contains(arn) || it.boundary.as_deref() == Some(arn)) {
             return conflict("Cannot delete a policy attached to entities.");
         }
         if versions > 1 {
@@ -281,6 +324,21 @@ impl State {
         self.entities.iter().filter(move |it| it.attached.contains(policy))
     }
 
+    /// Whom a policy bounds.
+    pub(super) fn bounded(&self, policy: &str) -> impl Iterator<Item = &Entity> {
+        self.entities.iter().filter(move |it| it.boundary.as_deref() == Some(policy))
+    }
+
+    /// What bounds its policies, by ARN.
+    pub(super) fn boundary_of(&self, entity: &Entity) -> Option<Named> {
+        let arn = entity.boundary.as_ref()?;
+        Some((arn.clone(), self.policy(arn).map(Managed::document).unwrap_or_default()))
+    }
+
+    pub(super) fn organization(&self, account: &str) -> Option<&Value> {
+        self.organization.get(account)
+    }
+
     /// Its own policies, and those of its groups.
     pub(super) fn policies_of(&self, entity: &Entity) -> Vec<Named> {
         let groups =
@@ -289,7 +347,7 @@ impl State {
         for holder in std::iter::once(entity).chain(groups) {
             found.extend(holder.inline.iter().map(|(name, text)| (name.clone(), read(text))));
             let attached = holder.attached.iter().filter_map(|arn| self.policy(arn).ok());
-            found.extend(attached.map(|it| (it.name.clone(), it.versions.get(&it.default).map(|text| read(text)).unwrap_or_default())));
+            found.extend(attached.map(|it| (it.name.clone(), it.document())));
         }
         found
     }

@@ -8,7 +8,8 @@ mod simulate;
 use std::collections::BTreeMap;
 
 pub(crate) use directory::Directory;
-pub(super) use directory::Kind;
+pub(crate) use directory::Kind;
+pub(super) use directory::Rights;
 use directory::{Entity, Managed, State, arn, managed, missing};
 
 use super::fault::{Fault, escape};
@@ -103,7 +104,7 @@ fn policy(directory: &Directory, call: &Signed<'_>, form: &Form) -> Result<Strin
             state.policy(arn)?;
             let of = |kind: Kind| {
                 let word = kind.word();
-                let shown = state.holders(arn).filter(|it| it.kind == kind);
+                let shown = state.holders(arn).chain(state.bounded(arn)).filter(|it| it.kind == kind);
                 let shown = members(shown.map(|it| format!("<{word}Name>{}</{word}Name><{word}Id>{}</{word}Id>", it.name, it.id)));
                 format!("<Policy{word}s>{shown}</Policy{word}s>")
             };
@@ -129,11 +130,12 @@ fn policy(directory: &Directory, call: &Signed<'_>, form: &Form) -> Result<Strin
 
 /// The kind of entity that an action is about, and the action's name without it: `AttachGroupPolicy` is `AttachPolicy` of a group.
 fn of_entity(action: &str) -> Option<(Kind, String)> {
-    const VERBS: [&str; 16] = [
+    const VERBS: [&str; 18] = [
         "AddUserTo",
         "AttachPolicy",
         "Create",
         "Delete",
+        "DeletePermissionsBoundary",
         "DeletePolicy",
         "DetachPolicy",
         "Get",
@@ -142,6 +144,7 @@ fn of_entity(action: &str) -> Option<(Kind, String)> {
         "ListAttachedPolicies",
         "ListGroupsFor",
         "ListPolicies",
+        "PutPermissionsBoundary",
         "PutPolicy",
         "RemoveUserFrom",
         "Tag",
@@ -153,8 +156,12 @@ fn of_entity(action: &str) -> Option<(Kind, String)> {
         let word = if action == format!("List{plural}") { plural } else { kind.word().to_owned() };
         let (before, after) = action.rsplit_once(&word)?;
         let verb = format!("{before}{after}");
-        let legal = VERBS.contains(&verb.as_str()) && !(kind == Kind::Role && matches!(verb.as_str(), "Create" | "Delete" | "List"));
-        legal.then_some((kind, verb))
+        let unplayed = match kind {
+            Kind::Group => verb.ends_with("PermissionsBoundary"),
+            Kind::Role => matches!(verb.as_str(), "Create" | "Delete" | "List"),
+            Kind::User => false,
+        };
+        (VERBS.contains(&verb.as_str()) && !unplayed).then_some((kind, verb))
     })
 }
 
@@ -190,14 +197,32 @@ fn entity(directory: &Directory, call: &Signed<'_>, form: &Form, kind: Kind, ver
             let detached = state.entity_mut(kind, account, name)?.attached.remove(policy);
             if detached { Ok(String::new()) } else { Err(missing("attached policy", policy)) }
         }
-        "Create" => Ok(format!("<{word}>{}</{word}>", entity_xml(&state.create(kind, account, name, &path)?, call))),
+        "Create" => {
+            let boundary = form.get("PermissionsBoundary").map(|arn| state.policy(arn).map(Managed::arn)).transpose()?;
+            state.create(kind, account, name, &path)?;
+            let made = state.entity_mut(kind, account, name)?;
+            made.boundary = boundary;
+            Ok(format!("<{word}>{}{}</{word}>", entity_xml(made, call), boundary_xml(made)))
+        }
+        "PutPermissionsBoundary" => {
+            let arn = state.policy(required(form, "PermissionsBoundary")?)?.arn();
+            state.entity_mut(kind, account, name)?.boundary = Some(arn);
+            Ok(String::new())
+        }
+        "DeletePermissionsBoundary" => {
+            let taken = state.entity_mut(kind, account, name)?.boundary.take();
+            taken.map(|_| String::new()).ok_or_else(|| missing("permissions boundary of", name))
+        }
         "Delete" => state.delete(kind, account, name).map(|()| String::new()),
         "Get" if kind == Kind::Group => {
             let group = state.entity(kind, account, name)?;
             let users = group.members.iter().filter_map(|it| state.entity(Kind::User, account, it).ok());
             Ok(format!("<Group>{}</Group>{}", entity_xml(group, call), listing("Users", users.map(|it| entity_xml(it, call)))))
         }
-        "Get" => Ok(format!("<{word}>{}</{word}>", entity_xml(state.entity(kind, account, name)?, call))),
+        "Get" => {
+            let found = state.entity(kind, account, name)?;
+            Ok(format!("<{word}>{}{}</{word}>", entity_xml(found, call), boundary_xml(found)))
+        }
         "ListGroupsFor" => {
             let user = state.entity(kind, account, name)?;
             let groups = state.entities(Kind::Group, account).filter(|it| it.members.contains(&user.name));
@@ -322,17 +347,30 @@ fn entity_xml(it: &Entity, call: &Signed<'_>) -> String {
     )
 }
 
+/// What bounds a user or role; lists do not tell it.
+fn boundary_xml(it: &Entity) -> String {
+    let shown = |arn: &String| {
+        format!(
+            "<PermissionsBoundary><PermissionsBoundaryType>PermissionsBoundaryPolicy</PermissionsBoundaryType>\
+             <PermissionsBoundaryArn>{}</PermissionsBoundaryArn></PermissionsBoundary>",
+            escape(arn)
+        )
+    };
+    it.boundary.as_ref().map(shown).unwrap_or_default()
+}
+
 fn policy_xml(state: &State, it: &Managed, call: &Signed<'_>, with_tags: bool) -> String {
     let date = stamp(call.now);
     format!(
         "<PolicyName>{}</PolicyName><PolicyId>{}</PolicyId><Arn>{}</Arn><Path>{}</Path><DefaultVersionId>v{}</DefaultVersionId>\
-         <AttachmentCount>{}</AttachmentCount><IsAttachable>true</IsAttachable><CreateDate>{date}</CreateDate><UpdateDate>{date}</UpdateDate>{}",
+         <AttachmentCount>{}</AttachmentCount><PermissionsBoundaryUsageCount>{}</PermissionsBoundaryUsageCount><IsAttachable>true</IsAttachable><CreateDate>{date}</CreateDate><UpdateDate>{date}</UpdateDate>{}",
         it.name,
         it.id,
         escape(&it.arn()),
         escape(&it.path),
         it.default,
         state.holders(&it.arn()).count(),
+        state.bounded(&it.arn()).count(),
         if with_tags { tags_xml(&it.tags) } else { String::new() }
     )
 }

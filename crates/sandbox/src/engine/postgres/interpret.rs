@@ -1,7 +1,7 @@
 //! Redshift's catalog in PostgreSQL's words: tables become common table expressions with the rows that the session may see, refusals
-//! become errors of PostgreSQL, and a change that is made becomes a statement that does nothing.
+//! become errors of PostgreSQL, and a change that is made becomes what PostgreSQL's roles must follow with, or a statement that does nothing.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, sync::Arc};
 
 use super::super::admin::{identifier, literal};
 use super::Server;
@@ -34,8 +34,9 @@ impl Server {
     async fn piece(&self, catalog: &Catalog, piece: Piece) -> Result<String, Refusal> {
         match piece {
             Piece::Change(change) => {
-                catalog.apply(&change)?;
-                self.follow(&change).await.map(|()| DONE.to_owned())
+                let sql = self.following(&change).await;
+                catalog.change(change)?;
+                Ok(sql)
             }
             Piece::Other { sql, reads } => {
                 let tables = reads.into_iter().map(|table| Ok(expression(table, &catalog.rows(table)?)));
@@ -50,26 +51,30 @@ impl Server {
         }
     }
 
-    /// Makes the roles that PostgreSQL has follow a change. Others come into being when they sign in.
-    async fn follow(&self, change: &Change) -> Result<(), Refusal> {
-        let mut roles = self.roles.lock().await;
-        let mut statements = Vec::new();
-        if let Some((old, new)) = change.renamed()
-            && let Some(role) = roles.known.remove(old)
-        {
-            roles.known.insert(new.to_owned(), role);
-            statements.push(format!("ALTER ROLE {} RENAME TO {}", identifier(old), identifier(new)));
+    /// What the session's transaction does to the roles that PostgreSQL has. Others come into being when they sign in.
+    async fn following(&self, change: &Change) -> String {
+        let known = &self.roles.lock().await.known;
+        if let Some((old, new)) = change.renamed().filter(|(old, _)| known.contains_key(*old)) {
+            return format!("ALTER ROLE {} RENAME TO {}", identifier(old), identifier(new));
         }
-        for user in change.dropped() {
-            if roles.known.remove(user).is_some() {
-                statements.push(format!("DROP ROLE {}", identifier(user)));
+        let dropped = change.dropped().iter().filter(|user| known.contains_key(*user)).map(|user| identifier(user));
+        let dropped = dropped.collect::<Vec<_>>().join(", ");
+        if dropped.is_empty() { DONE.to_owned() } else { format!("DROP ROLE {dropped}") }
+    }
+
+    /// Takes note of roles that changed with a transaction.
+    pub(crate) async fn followed(&self, changes: &[Arc<Change>]) {
+        let mut roles = self.roles.lock().await;
+        for change in changes {
+            if let Some((old, new)) = change.renamed()
+                && let Some(role) = roles.known.remove(old)
+            {
+                roles.known.insert(new.to_owned(), role);
+            }
+            for user in change.dropped() {
+                roles.known.remove(user);
             }
         }
-        if statements.is_empty() {
-            return Ok(());
-        }
-        let done = async { self.admin("postgres").await?.run(&statements.join("; ")).await };
-        done.await.map(drop).map_err(|error| Refusal { code: "2BP01", message: error.to_string() })
     }
 }
 

@@ -86,6 +86,65 @@ async fn system_tables_are_joined_and_denied_as_in_redshift() {
 }
 
 #[tokio::test]
+async fn changes_of_users_wait_for_the_end_of_their_transaction() {
+    for engine in engines() {
+        let fixture = fixture(engine, Challenge::Cleartext).await;
+        let (mut root, mut other) = (root(&fixture).await, root(&fixture).await);
+        query(&mut root, "CREATE TABLE t (n int)").await.unwrap();
+        let count = "SELECT count(*) FROM pg_user WHERE usename IN ('eve', 'mallory')";
+        // Statements, each a message; what the session sees then; how it ends; what is true then.
+        for (sentence, statements, own, end, after) in [
+            ("rolled back", &["BEGIN", "CREATE USER eve PASSWORD DISABLE"][..], "1", "ROLLBACK", "0"),
+            ("two of them", &["BEGIN", "CREATE USER eve PASSWORD DISABLE", "CREATE USER mallory PASSWORD DISABLE"], "2", "ROLLBACK", "0"),
+            ("and dropped", &["BEGIN", "CREATE USER eve PASSWORD DISABLE", "DROP USER eve"], "0", "COMMIT", "0"),
+            ("a failed one", &["BEGIN", "CREATE USER eve PASSWORD DISABLE", "SELECT nothing FROM nowhere"], "25P02", "COMMIT", "0"),
+            ("a refused one", &["BEGIN", "CREATE USER eve PASSWORD DISABLE", "ALTER USER nobody CREATEDB"], "25P02", "COMMIT", "0"),
+            ("in one message", &["BEGIN; CREATE USER eve PASSWORD DISABLE"], "1", "ABORT", "0"),
+            ("a message that fails", &["CREATE USER eve PASSWORD DISABLE; SELECT nothing FROM nowhere"], "0", "SELECT 1", "0"),
+            ("a message that is refused", &["CREATE USER eve PASSWORD DISABLE; ALTER USER nobody CREATEDB"], "0", "SELECT 1", "0"),
+            ("committed", &["BEGIN", "CREATE USER eve PASSWORD DISABLE", "INSERT INTO t VALUES (1)"], "1", "COMMIT", "1"),
+            ("without a transaction", &["DROP USER eve"], "0", "SELECT 1", "0"),
+            ("a message with all of it", &["BEGIN; CREATE USER eve PASSWORD DISABLE; COMMIT"], "1", "SELECT 1", "1"),
+        ] {
+            let before = query(&mut other, count).await.unwrap();
+            for sql in statements {
+                let _ = query(&mut root, sql).await;
+            }
+            assert_eq!(query(&mut root, count).await.unwrap_or_else(|code| code), own, "{sentence}");
+            if end != "SELECT 1" {
+                assert_eq!(query(&mut other, count).await.unwrap(), before, "{sentence}, for others");
+            }
+            query(&mut root, end).await.unwrap();
+            for client in [&mut root, &mut other] {
+                assert_eq!(query(client, count).await.unwrap(), after, "{sentence}, in the end");
+            }
+        }
+        fixture.gate.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_password_goes_when_its_transaction_is_committed_and_not_when_the_session_is_cut() {
+    for engine in engines() {
+        let fixture = fixture(engine, Challenge::Cleartext).await;
+        let opens = async || fixture.sign_in("etl", "own password", "dev").await.is_ok();
+        for cut in [true, false] {
+            let mut root = root(&fixture).await;
+            query(&mut root, "BEGIN").await.unwrap();
+            query(&mut root, "ALTER USER etl PASSWORD DISABLE").await.unwrap();
+            assert!(opens().await, "the transaction is open");
+            if cut {
+                drop(root);
+                continue;
+            }
+            query(&mut root, "COMMIT").await.unwrap();
+        }
+        assert!(!opens().await);
+        fixture.gate.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn roles_follow_renames_drops_and_superusers() {
     if !Engine::postgres_is_installed() {
         eprintln!("skipped: PostgreSQL is not installed");
@@ -95,11 +154,16 @@ async fn roles_follow_renames_drops_and_superusers() {
     let mut root = root(&fixture).await;
     let (mut etl, _) = fixture.sign_in("etl", "own password", "dev").await.unwrap();
     query(&mut etl, "CREATE TABLE kept (n int)").await.unwrap();
-    query(&mut root, "ALTER USER etl RENAME TO loader").await.unwrap();
+    for sql in ["BEGIN", "ALTER USER etl RENAME TO loader", "ROLLBACK", "ALTER USER etl RENAME TO loader"] {
+        query(&mut root, sql).await.unwrap();
+    }
     query(&mut root, "ALTER USER loader PASSWORD 'Fresh-Secret-2' CREATEUSER").await.unwrap();
     let (mut loader, _) = fixture.sign_in("loader", "Fresh-Secret-2", "dev").await.unwrap();
     assert_eq!(query(&mut loader, "SELECT tableowner FROM pg_tables WHERE tablename = 'kept'").await.as_deref(), Ok("loader"));
     assert_eq!(query(&mut loader, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user").await.as_deref(), Ok("t"));
     assert_eq!(query(&mut root, "DROP USER loader").await, Err("2BP01".to_owned()), "it owns a table");
+    query(&mut loader, "DROP TABLE kept").await.unwrap();
+    query(&mut root, "DROP USER loader").await.unwrap();
+    assert_eq!(query(&mut root, "SELECT count(*) FROM pg_roles WHERE rolname = 'loader'").await.as_deref(), Ok("0"));
     fixture.gate.stop().await;
 }

@@ -46,7 +46,10 @@ impl Iam {
             notes.push("what the session itself was given is not seen: tags, and a policy that narrows it".to_owned());
         }
         match self.simulate(&identified.arn, &needs, &keys).await {
-            Ok(checks) => return Ok(Explanation::new(identified.arn, How::Simulated, checks, needs, notes)),
+            Ok(checks) => {
+                notes.push("AWS's simulation leaves out service control policies that have conditions".to_owned());
+                return Ok(Explanation::new(identified.arn, How::Simulated, checks, needs, notes));
+            }
             Err(error) if matches!(error.kind(), ErrorKind::Denied | ErrorKind::Config) => {
                 tracing::debug!(%error, "AWS simulates nothing for this caller");
             }
@@ -127,7 +130,7 @@ impl Iam {
                 parameters.extend(numbered(&format!("{entry}.ContextKeyValues"), values));
             }
             let results = self.pages("iam:SimulatePrincipalPolicy", &parameters, "EvaluationResults").await?;
-            checks.extend(results.iter().map(check));
+            checks.extend(results.iter().flat_map(decided_by_aws));
         }
         Ok(checks)
     }
@@ -141,17 +144,38 @@ fn kind(key: &str) -> &'static str {
     }
 }
 
-fn check(result: &Element) -> Check {
+/// One result for each action, with what is decided for each resource inside (API reference, `EvaluationResult`); one for each of
+/// both where nothing is inside, as it used to be.
+fn decided_by_aws(result: &Element) -> Vec<Check> {
+    let action = result.text(&["EvalActionName"]);
+    let inside = result.list("ResourceSpecificResults");
+    let organization = result.text(&["OrganizationsDecisionDetail", "AllowedByOrganizations"]) == "false";
+    if inside.is_empty() {
+        return vec![check(&action, result, "EvalDecision", organization)];
+    }
+    inside.iter().map(|it| check(&action, it, "EvalResourceDecision", organization)).collect()
+}
+
+/// What a statement of the identity's own would not change is named as what decides.
+fn check(action: &str, result: &Element, decision: &str, organization: bool) -> Check {
+    let decision = match result.text(&[decision]).as_str() {
+        "allowed" => Decision::Allowed,
+        "explicitDeny" => Decision::ExplicitlyDenied,
+        "implicitDeny" => Decision::ImplicitlyDenied,
+        _ => Decision::Unknown,
+    };
+    let mut by: BTreeSet<String> = result.list("MatchedStatements").iter().map(|statement| statement.text(&["SourcePolicyId"])).collect();
+    let boundary = result.text(&["PermissionsBoundaryDecisionDetail", "AllowedByPermissionsBoundary"]) == "false";
+    for (shut, name) in [(organization, "a service control policy"), (boundary, "the permissions boundary")] {
+        if shut && decision != Decision::Allowed {
+            by.insert(name.to_owned());
+        }
+    }
     Check {
-        action: result.text(&["EvalActionName"]),
+        action: action.to_owned(),
         resource: result.text(&["EvalResourceName"]),
-        decision: match result.text(&["EvalDecision"]).as_str() {
-            "allowed" => Decision::Allowed,
-            "explicitDeny" => Decision::ExplicitlyDenied,
-            "implicitDeny" => Decision::ImplicitlyDenied,
-            _ => Decision::Unknown,
-        },
-        by: result.list("MatchedStatements").iter().map(|statement| statement.text(&["SourcePolicyId"])).collect(),
+        decision,
+        by,
         unknown: result.list("MissingContextValues").iter().map(|key| key.text(&[])).collect(),
     }
 }
@@ -203,6 +227,38 @@ mod tests {
 
     fn allow(condition: &Value) -> Value {
         json!({ "Version": "2012-10-17", "Statement": { "Effect": "Allow", "Action": "*", "Resource": "*", "Condition": condition } })
+    }
+
+    #[test]
+    fn both_forms_of_a_simulation_are_read() {
+        let read = |text: &str| {
+            let xml = format!("<R><member><EvalActionName>a</EvalActionName>{text}</member></R>");
+            let result = Element::parse(&xml).unwrap();
+            let told = |it: Check| format!("{} {} {:?} {:?}", it.resource, it.decision.name(), it.by, it.unknown);
+            decided_by_aws(&result.at(&["member"])).into_iter().map(told).collect::<Vec<_>>()
+        };
+        let matched = "<MatchedStatements><member><SourcePolicyId>p</SourcePolicyId></member></MatchedStatements>";
+        let missing = "<MissingContextValues><member>k</member></MissingContextValues>";
+        let organization =
+            "<OrganizationsDecisionDetail><AllowedByOrganizations>false</AllowedByOrganizations></OrganizationsDecisionDetail>";
+        let boundary = "<PermissionsBoundaryDecisionDetail><AllowedByPermissionsBoundary>false</AllowedByPermissionsBoundary></PermissionsBoundaryDecisionDetail>";
+        let old = format!("<EvalResourceName>r</EvalResourceName><EvalDecision>allowed</EvalDecision>{matched}{missing}");
+        assert_eq!(read(&old), [r#"r allowed {"p"} {"k"}"#]);
+        let inside = |resource: &str, decision: &str, more: &str| {
+            format!(
+                "<member><EvalResourceName>{resource}</EvalResourceName><EvalResourceDecision>{decision}</EvalResourceDecision>{more}</member>"
+            )
+        };
+        let new = format!(
+            "<EvalDecision>implicitDeny</EvalDecision><ResourceSpecificResults>{}{}{}</ResourceSpecificResults>",
+            inside("r", "allowed", matched),
+            inside("s", "implicitDeny", missing),
+            inside("t", "implicitDeny", boundary)
+        );
+        let expected = [r#"r allowed {"p"} {}"#, r#"s implicitDeny {} {"k"}"#, r#"t implicitDeny {"the permissions boundary"} {}"#];
+        assert_eq!(read(&new), expected);
+        let shut = format!("<EvalResourceName>r</EvalResourceName><EvalDecision>implicitDeny</EvalDecision>{organization}");
+        assert_eq!(read(&shut), [r#"r implicitDeny {"a service control policy"} {}"#]);
     }
 
     #[test]

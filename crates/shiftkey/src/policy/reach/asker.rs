@@ -17,12 +17,14 @@ const SESSION: &str = "shiftkey.session.qz9";
 const CHOSEN: [&str; 5] =
     ["redshift:dbname", "redshift:durationseconds", "aws:multifactorauthpresent", "aws:multifactorauthage", "aws:tokenissuetime"];
 
+const USER_ID: &str = "aws:userid";
+
 const TAG: &str = "aws:principaltag/";
 
 /// Whether what a policy allows depends on who has it.
 pub(super) fn is_personal(document: &Value) -> bool {
     let text = document.to_string().to_ascii_lowercase();
-    ["aws:username", "aws:userid", "aws:principal"].iter().any(|key| text.contains(key))
+    ["aws:username", USER_ID, "aws:principal"].iter().any(|key| text.contains(key))
 }
 
 /// A request that passes.
@@ -43,6 +45,13 @@ pub(super) struct Asker {
     boundary: Option<Value>,
     context: Context,
     is_user: bool,
+    id: String,
+    /// Whether it is a role whose policies are about the session, which whoever assumes it names and tags.
+    chosen: bool,
+}
+
+fn session_of(id: &str) -> String {
+    format!("{id}:{SESSION}")
 }
 
 impl Asker {
@@ -59,7 +68,7 @@ impl Asker {
         let mut know = |key: &str, value: Option<&str>| context.know(key, value.map(str::to_owned).into_iter().collect());
         let Principal { is_user, arn, name, id, tags, .. } = principal;
         know("aws:username", is_user.then_some(name));
-        know("aws:userid", Some(&if *is_user { id.clone() } else { format!("{id}:{SESSION}") }));
+        know(USER_ID, Some(&if *is_user { id.clone() } else { session_of(id) }));
         know("aws:PrincipalArn", Some(arn));
         know("aws:PrincipalAccount", Some(&place.account));
         know("aws:PrincipalType", Some(if *is_user { "User" } else { "AssumedRole" }));
@@ -71,8 +80,10 @@ impl Asker {
         for (key, value) in tags {
             know(&format!("{TAG}{key}"), Some(value));
         }
-        let documents = held.iter().map(|it| document(*it)).collect();
-        Self { documents, about: Default::default(), held, boundary: boundary.map(document), context, is_user: *is_user }
+        let documents: Vec<Value> = held.iter().map(|it| document(*it)).collect();
+        let boundary = boundary.map(document);
+        let chosen = !is_user && documents.iter().chain(&boundary).any(is_personal);
+        Self { documents, about: Default::default(), held, boundary, context, is_user: *is_user, id: id.clone(), chosen }
     }
 
     /// Whether a statement allows the action at all.
@@ -95,10 +106,7 @@ impl Asker {
 
     /// Asks for `action` on `resource`, as the database user `name`.
     pub(super) fn ask(&mut self, action: &str, resource: &str, name: Option<&str>) -> Option<Answer> {
-        self.context.know("redshift:DbUser", name.map(str::to_owned).into_iter().collect());
-        if self.about.0 != action {
-            self.about = (action.to_owned(), self.documents.iter().map(|document| only(document, action)).collect());
-        }
+        self.turn_to(action, name);
         let held = decided(&self.about.1, action, resource, &mut self.context, self.is_user)?;
         let mut hangs_on = held.unknown;
         if let Some(boundary) = &self.boundary {
@@ -107,6 +115,28 @@ impl Asker {
         hangs_on.retain(|key| !CHOSEN.contains(&key.to_ascii_lowercase().as_str()));
         let by = held.by.into_iter().chain(held.perhaps).map(|(policy, place)| (self.held[policy], place)).collect();
         Some(Answer { by, hangs_on })
+    }
+
+    /// Whether some session of the role, whatever its name and tags, may pass where the one of [`Self::ask`] does not.
+    pub(super) fn some_session(&mut self, action: &str, resource: &str, name: Option<&str>) -> bool {
+        if !self.chosen {
+            return false;
+        }
+        self.turn_to(action, name);
+        self.context.forget(USER_ID);
+        let mut layers = [self.about.1.as_slice()].into_iter().chain(self.boundary.as_ref().map(std::slice::from_ref));
+        let passes = layers.all(|documents| {
+            matches!(evaluate(documents, action, resource, &self.context).decision, Decision::Allowed | Decision::Unknown)
+        });
+        self.context.know(USER_ID, vec![session_of(&self.id)]);
+        passes
+    }
+
+    fn turn_to(&mut self, action: &str, name: Option<&str>) {
+        self.context.know("redshift:DbUser", name.map(str::to_owned).into_iter().collect());
+        if self.about.0 != action {
+            self.about = (action.to_owned(), self.documents.iter().map(|document| only(document, action)).collect());
+        }
     }
 }
 

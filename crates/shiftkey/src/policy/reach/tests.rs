@@ -112,6 +112,58 @@ fn each_statement_reaches_what_the_evaluator_lets_through() {
 }
 
 #[test]
+fn a_user_to_whom_nobody_has_a_way_is_told() {
+    let session = |role: &str| json!({ "StringEquals": { "aws:userid": format!("{role}:${{redshift:DbUser}}") } });
+    let starts = json!({ "StringLike": { "aws:userid": "AROA1:etl-*" } });
+    let team = json!({ "StringEquals": { "aws:PrincipalTag/team": "load" } });
+    let office = json!({ "IpAddress": { "aws:SourceIp": "192.0.2.0/24" } });
+    let echo = arn("dbuser", "${redshift:DbUser}");
+    let load = |condition: &Value| json!([allow(LOG_IN, &arn("dbuser", "etl_a"), condition)]);
+    let all = ["alice", "etl_a", "etl_b", "root"];
+    for (sentence, is_user, statements, ways, own) in [
+        ("one by name", true, json!([login("etl_a")]), &all[1..2], true),
+        ("by a pattern", true, json!([login("etl_*")]), &all[1..3], true),
+        ("themselves", true, json!([login("${aws:username}")]), &all[..1], true),
+        ("everybody", true, json!([login("*")]), &all, false),
+        ("everybody but one", true, json!([login("*"), deny(&arn("dbuser", "etl_a"), &json!({}))]), &["alice", "etl_b", "root"], false),
+        ("nobody", true, json!([login("bob")]), &[], false),
+        ("whose name the session has", false, json!([allow(LOG_IN, &echo, &session("AROA1"))]), &all, false),
+        ("a user has no session", true, json!([allow(LOG_IN, &echo, &session("AROA1"))]), &[], false),
+        ("one, by sessions of some names", false, load(&starts), &all[1..2], true),
+        ("one, by a session's tag", false, load(&team), &all[1..2], true),
+        ("one, by a tag that the user has not", true, load(&team), &[], false),
+        ("whom the session's tag names", false, json!([login("${aws:PrincipalTag/x}")]), &all, false),
+        ("denied, whatever the session", false, json!([login("${aws:PrincipalTag/x}"), deny("*", &json!({}))]), &[], false),
+        ("from one address", true, load(&office), &all[1..2], true),
+    ] {
+        let reached = reach(&account(is_user, &statements), &place(), &catalog(), SystemTime::UNIX_EPOCH);
+        assert_eq!(reached.ways.keys().map(String::as_str).collect::<Vec<_>>(), ways, "{sentence}");
+        let who = BTreeSet::from([if is_user { "user alice" } else { "role alice" }.to_owned()]);
+        assert!(reached.ways.values().all(|it| (it.own, it.count, &it.who) == (own, 1, &who)), "{sentence}: {:?}", reached.ways);
+    }
+}
+
+#[test]
+fn a_way_that_leads_to_one_in_particular_is_told_before_those_that_lead_anywhere() {
+    let mut it = account(true, &json!([login("*")]));
+    let own = json!({ "Version": "2012-10-17", "Statement": login("etl_a") });
+    it.policies.push(Policy { name: "own".into(), arn: "arn:own".into(), document: own });
+    let named = |name: &str, policy| Principal { name: name.into(), policies: vec![policy], ..it.principals[0].clone() };
+    it.principals = (1..=5).map(|n| named(&format!("load{n}"), 1)).chain([named("any", 0)]).collect();
+    let told = |account: &Account| {
+        let ways = reach(account, &place(), &catalog(), SystemTime::UNIX_EPOCH).ways;
+        ["etl_a", "etl_b"].map(|name| (ways[name].own, ways[name].count, ways[name].who.iter().cloned().collect::<Vec<_>>().join("+")))
+    };
+    let expected = [(true, 5, "user load1+user load2+user load3".to_owned()), (false, 1, "user any".to_owned())];
+    assert_eq!(told(&it), expected);
+    // What bounds them all bounds the way.
+    it.policies.push(Policy { name: "b".into(), arn: "arn:b".into(), document: json!({ "Statement": login("etl_b") }) });
+    it.principals.iter_mut().for_each(|it| it.boundary = Some(2));
+    let ways = reach(&it, &place(), &catalog(), SystemTime::UNIX_EPOCH).ways;
+    assert_eq!(ways.keys().collect::<Vec<_>>(), ["etl_b"]);
+}
+
+#[test]
 fn users_are_created_and_groups_joined_only_where_that_is_allowed() {
     let create = |name: &str| allow(CREATE, &arn("dbuser", name), &json!({}));
     for (sentence, statements, expected) in [
@@ -171,6 +223,16 @@ fn who_has_no_user_is_a_stranger_where_aws_maps_identities() {
     assert_eq!(strangers(true, workgroup, "IAMR:alice"), ["user alice"]);
     assert_eq!(strangers(false, "*", "IAM:alice"), ["role alice"]);
     assert_eq!(strangers(true, "arn:aws:redshift-serverless:us-east-1:111122223333:workgroup/other", "x"), [""; 0]);
+    let ways = |is_user, statements: Value| {
+        let catalog = Catalog { users: [("IAM:alice", false), ("IAMR:alice", false), ("etl", false)].into(), ..Catalog::default() };
+        let place = Place { spot: spot.clone(), ..place() };
+        reach(&account(is_user, &statements), &place, &catalog, SystemTime::UNIX_EPOCH).ways.into_keys().collect::<Vec<_>>()
+    };
+    assert_eq!(ways(true, statement(workgroup)), ["IAM:alice"]);
+    assert_eq!(ways(false, statement(workgroup)), ["IAMR:alice"]);
+    assert_eq!(ways(true, json!([login("*")])), [""; 0], "no user is asked for by name");
+    let session = json!({ "StringEquals": { "aws:userid": "AROA1:x" } });
+    assert_eq!(ways(false, json!([allow("redshift-serverless:GetCredentials", workgroup, &session)])), ["IAMR:alice"]);
     let mapped = json!([allow("redshift:GetClusterCredentialsWithIAM", &arn("dbname", "dev"), &json!({}))]);
     assert_eq!(found(&account(true, &mapped))[0].strangers, BTreeSet::from(["user alice".to_owned()]));
 }
