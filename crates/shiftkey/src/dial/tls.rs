@@ -78,8 +78,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Encrypted<S> {
         let mut stream = Self { stream, tls, incoming, plain, read: 0, outgoing, sent: 0, ended: false, parted: false };
         stream.say(Say::Nothing)?;
         while stream.tls.is_handshaking() {
-            poll_fn(|cx| stream.poll_send(cx)).await?;
-            poll_fn(|cx| stream.poll_receive(cx, &mut ReadBuf::new(&mut []))).await?;
+            // Whoever only sends waits for ever for a server that does too.
+            poll_fn(|cx| {
+                let _ = stream.poll_send(cx)?;
+                stream.poll_receive(cx, &mut ReadBuf::new(&mut []))
+            })
+            .await?;
             if stream.ended {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
